@@ -1,0 +1,222 @@
+"""The tables, for both engines.
+
+`shard` (1,024 of them, a hash of the MSISDN), then `msisdn`, lead the key of what belongs to a
+subscriber. Ids are time + node + counter (`vas.store.ids`), so they sort by time and need no sequence.
+Times are integers, milliseconds since 1970 UTC. Nothing refers to another shard by a foreign key.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text, text
+
+metadata = MetaData()
+
+
+def _owner() -> tuple[Column[int], Column[str], Column[int]]:
+    return (
+        Column("shard", SmallInteger, primary_key=True),
+        Column("msisdn", Text, primary_key=True),
+        Column("id", BigInteger, primary_key=True, autoincrement=False),
+    )
+
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    comment="The hash key of `seen`, its current generation, and each node's last batch",
+    sqlite_with_rowid=False,
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("account", Text, nullable=False),
+    Column("confirmed", BigInteger, nullable=False, comment="answers up to this ordinal have arrived"),
+    Column("late", LargeBinary, nullable=False, comment="JSON list of ordinals answered too late to count"),
+)
+
+
+def _seen(generation: int) -> Table:
+    return Table(
+        f"seen_{generation}",
+        metadata,
+        Column("key", LargeBinary, primary_key=True, comment="keyed hash of what is the same in a copy"),
+        Column("session", BigInteger, nullable=False),
+        Column("ordinal", BigInteger, nullable=False),
+        Column("received_ms", BigInteger, nullable=False),
+        Column("msisdn", Text, nullable=False, comment="with inbox_id: the answer that was given"),
+        Column("inbox_id", BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+
+
+seen = (_seen(0), _seen(1))
+"""Two generations: rows go into one while the other, older one is only looked at, and then emptied."""
+
+inbox = Table(
+    "inbox",
+    metadata,
+    *_owner(),
+    Column("kind", Text, nullable=False, comment="sms or ussd"),
+    Column("account", Text, nullable=False),
+    Column("session", BigInteger, nullable=False),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+    Column("sent_to", Text, nullable=False, comment="short code, or what was dialled"),
+    Column("text", Text, nullable=False, comment="secrets masked"),
+    Column("service", Text, nullable=False, comment="empty: nothing matched"),
+    Column("handler", Text, nullable=False),
+    Column("why", Text, nullable=False, comment="the pattern or the rule that chose it"),
+    Column("result", Text, nullable=False, comment="answered, refused, failed, calling, unmatched, ignored"),
+    Column("reply", Text, nullable=False, comment="the text key of the answer, or the screen that was shown"),
+    Column("steps", LargeBinary, nullable=False, comment="JSON: what the handler changed and sent"),
+    Column("copies", Integer, nullable=False, server_default=text("0"), comment="redeliveries recognised"),
+    Index("inbox_id", "id"),
+    sqlite_with_rowid=False,
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    *_owner(),
+    Column("cause", BigInteger, nullable=False, comment="the inbox row or job that it comes from"),
+    Column("origin", Text, nullable=False, comment="the MSISDN on whose behalf it is sent"),
+    Column("service", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="sms or ussd"),
+    Column("source", Text, nullable=False, comment="short code"),
+    Column("account", Text, nullable=False, comment="empty: any"),
+    Column("text", Text, nullable=False),
+    Column("key", Text, nullable=False, comment="text key"),
+    Column("params", LargeBinary, nullable=False, comment="JSON: what `settle` is told; empty without one"),
+    Column("settle", Text, nullable=False, comment="name of the handler that learns the outcome, or empty"),
+    Column("once", Boolean, nullable=False, comment="never sent again when its fate is unknown"),
+    Column("reply", Boolean, nullable=False, comment="overtakes what nobody waits for"),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("due_ms", BigInteger, comment="queued: send at; sent: give up waiting at; NULL: nothing to do"),
+    Column("state", Text, nullable=False, comment="queued, sent, delivered, failed, expired, unknown, cancelled"),
+    Column("attempts", Integer, nullable=False),
+    Column("segments", SmallInteger, nullable=False),
+    Column("smsc_ids", Text, nullable=False, comment="space between"),
+    Column("sent_ms", BigInteger),
+    Column("settled_ms", BigInteger),
+    Column("status", BigInteger, nullable=False, comment="last command_status"),
+    Column("error", Text, nullable=False, comment="the receipt's error, or why it was not sent"),
+    Index("outbox_id", "id"),
+    Index("outbox_due", "due_ms", sqlite_where=text("due_ms IS NOT NULL"), postgresql_where=text("due_ms IS NOT NULL")),
+    sqlite_with_rowid=False,
+)
+
+receipt = Table(
+    "receipt",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("smsc_id", Text, primary_key=True),
+    Column("msisdn", Text, primary_key=True),
+    Column("outbox_id", BigInteger, comment="NULL: the receipt came before the submit_sm_resp"),
+    Column("state", Text, comment="NULL: the submit_sm_resp came, the receipt has not"),
+    Column("error", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("receipt_at", "at_ms"),
+    comment="Where a receipt and its submit_sm_resp meet, whichever comes first",
+    sqlite_with_rowid=False,
+)
+
+state = Table(
+    "state",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True),
+    Column("msisdn", Text, primary_key=True),
+    Column("service", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("value", LargeBinary, nullable=False, comment="JSON of the service's state struct"),
+    sqlite_with_rowid=False,
+)
+
+talk = Table(
+    "talk",
+    metadata,
+    Column("shard", SmallInteger, primary_key=True),
+    Column("msisdn", Text, primary_key=True),
+    Column("id", BigInteger, nullable=False, comment="of the inbox row that began it"),
+    Column("account", Text, nullable=False),
+    Column("dialogue", Text, nullable=False),
+    Column("dialled", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("journal", LargeBinary, nullable=False, comment="JSON"),
+    Column("updated_ms", BigInteger, nullable=False),
+    Index("talk_updated", "updated_ms"),
+    comment="One open USSD conversation a handset",
+    sqlite_with_rowid=False,
+)
+
+job = Table(
+    "job",
+    metadata,
+    *_owner(),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False, comment="job, or call: a handler that waits for the outside world"),
+    Column("service", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("key", Text, nullable=False, comment="by which it can be cancelled; empty: cannot"),
+    Column("cause", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="JSON: arguments, or the command and its journal"),
+    Column("attempts", Integer, nullable=False),
+    Index("job_due", "due_ms"),
+    sqlite_with_rowid=False,
+)
+
+fired = Table(
+    "fired",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False, comment="the last firing that was turned into a job row"),
+    comment="Recurring jobs",
+    sqlite_with_rowid=False,
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False, comment="command, job, outcome, call"),
+    Column("cause", BigInteger, nullable=False, comment="the message or job that failed"),
+    Column("msisdn", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("handler", Text, nullable=False),
+    Column("error", Text, nullable=False, comment="type and message, on one line"),
+    Column("trace", Text, nullable=False, comment="where in the code; no values"),
+    Column("body", LargeBinary, nullable=False, comment="JSON: what a replay needs; empty if it had a secret"),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("replayed_ms", BigInteger),
+    Column("replayed_by", Text, nullable=False, server_default=text("''")),
+    Index("dead_letter_open", "id", sqlite_where=text("replayed_ms IS NULL"), postgresql_where=text("replayed_ms IS NULL")),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("who", Text, nullable=False, comment="the key's name"),
+    Column("role", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False, comment="an MSISDN, a message id, a key's name"),
+    Column("reason", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("detail", LargeBinary, nullable=False, comment="JSON"),
+    Index("audit_subject", "subject", "id"),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False, comment="viewer, support, operator, finance, admin"),
+    Column("hash", LargeBinary, nullable=False, comment="SHA-256 of the key, which is 256 random bits"),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger),
+)
