@@ -1,0 +1,39 @@
+"""SQLAlchemy Core statements, compiled once to text for the raw driver: one source for both engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Executable
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+
+SQLITE: Dialect = sqlite.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A statement's text and the names of its parameters, in the order in which the driver wants them."""
+
+    text: str
+    names: tuple[str, ...]
+    fixed: dict[str, Any]
+    """Values that stand in the statement itself, by parameter name."""
+
+    def params(self, **values: object) -> tuple[object, ...]:
+        """The tuple for the driver; raises KeyError for a name that was not given."""
+        given = {**self.fixed, **values}
+        return tuple(given[name] for name in self.names)
+
+
+def compiled(statement: Executable, dialect: Dialect = SQLITE, columns: tuple[str, ...] | None = None) -> Query:
+    """Compile a statement whose values are `bindparam`s; an insert takes its table's columns in order."""
+    assert isinstance(statement, ClauseElement)
+    compiler = statement.compile(dialect=dialect, column_keys=columns, compile_kwargs={"render_postcompile": True})
+    assert isinstance(compiler, SQLCompiler)
+    names = tuple(compiler.positiontup or ())
+    fixed = {name: value for name, value in compiler.params.items() if value is not None}
+    return Query(compiler.string, names, fixed)
