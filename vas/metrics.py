@@ -1,0 +1,177 @@
+"""Every Prometheus metric of the platform.
+
+A caller takes the child of its labels once, `received = metrics.received.labels("callme", "main", "answered")`,
+and keeps it: looking a child up costs as much as counting. No label holds a number, a text or anything
+else that a subscriber chooses.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+)
+
+_UNIT_SECONDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.5,
+)
+_LATENCY_SECONDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+)
+_COMMIT_SECONDS = (
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    5,
+)
+_HTTP_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_BATCH_UNITS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class Metrics:
+    """The metrics, registered in `registry`; a registry takes them once."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        ProcessCollector(registry=registry)
+        self._traffic()
+        self._work()
+        self._links()
+        self.http_requests = Counter(
+            "vas_http_requests_total",
+            "HTTP requests by listener (admin, web), the route's pattern, method and status.",
+            ("listener", "route", "method", "status"),
+            registry=registry,
+        )
+        self.http_seconds = Histogram(
+            "vas_http_seconds",
+            "Time from an HTTP request's head to the end of its response.",
+            ("listener",),
+            buckets=_HTTP_SECONDS,
+            registry=registry,
+        )
+        self.authentications_failed = Counter(
+            "vas_authentications_failed_total",
+            "Requests to the operations' listener with a wrong or missing key, or turned away after too many.",
+            registry=registry,
+        )
+
+    def _traffic(self) -> None:
+        self.received = Counter(
+            "vas_received_total",
+            "Commands received, by the result of the unit: as inbox.result, or later, throttled.",
+            ("service", "account", "result"),
+            registry=self.registry,
+        )
+        self.sent = Counter(
+            "vas_sent_total",
+            "Messages submitted, by outcome: sent, temporary, permanent, unanswered, not_sent.",
+            ("service", "account", "result"),
+            registry=self.registry,
+        )
+        self.receipts = Counter(
+            "vas_receipts_total",
+            "Delivery receipts by state.",
+            ("account", "state"),
+            registry=self.registry,
+        )
+        self.redelivered = Counter(
+            "vas_redelivered_total",
+            "Commands recognised as copies and answered from what is stored.",
+            ("account",),
+            registry=self.registry,
+        )
+        self.latency_seconds = Histogram(
+            "vas_latency_seconds",
+            "From a deliver_sm's arrival to the submit_sm_resp of its first reply.",
+            buckets=_LATENCY_SECONDS,
+            registry=self.registry,
+        )
+
+    def _work(self) -> None:
+        self.batch_units = Histogram(
+            "vas_batch_units",
+            "Units of work in one transaction.",
+            buckets=_BATCH_UNITS,
+            registry=self.registry,
+        )
+        self.commit_seconds = Histogram(
+            "vas_commit_seconds",
+            "Duration of COMMIT, fsync included.",
+            buckets=_COMMIT_SECONDS,
+            registry=self.registry,
+        )
+        self.unit_seconds = Histogram(
+            "vas_unit_seconds",
+            "Duration of one unit of work, its commit excluded.",
+            ("service",),
+            buckets=_UNIT_SECONDS,
+            registry=self.registry,
+        )
+        self.slow_units = Counter(
+            "vas_slow_units_total",
+            "Units of work that took over 20 ms.",
+            ("service",),
+            registry=self.registry,
+        )
+        self.dead_letters = Counter(
+            "vas_dead_letters_total",
+            "Units that failed and became dead letters.",
+            ("service",),
+            registry=self.registry,
+        )
+        self.outbox_queued = Gauge(
+            "vas_outbox_queued",
+            "Messages that wait to be submitted.",
+            registry=self.registry,
+        )
+        self.unfinished_commands = Gauge(
+            "vas_unfinished_commands",
+            "Commands received and not yet answered.",
+            registry=self.registry,
+        )
+
+    def _links(self) -> None:
+        self.binds = Gauge(
+            "vas_binds", "Binds by state.", ("account", "state"), registry=self.registry
+        )
+        self.throttled = Counter(
+            "vas_throttled_total",
+            "submit_sm refused with RTHROTTLED or RMSGQFUL.",
+            ("account",),
+            registry=self.registry,
+        )
