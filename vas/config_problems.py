@@ -1,0 +1,191 @@
+"""What is wrong with the settings, in words for the person who wrote them."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import msgspec
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from vas.durations import parse_duration, spell_duration
+from vas.errors import ConfigError
+
+T = TypeVar("T")
+Key = tuple[str | int, ...]
+
+PREFIX = "VAS_"
+NESTED = "__"
+
+_SECRET_NAME = re.compile(r"password|passwd|secret|token", re.IGNORECASE).search
+_URL_PASSWORD = re.compile(r"(?<=:)[^:/@]*(?=@)|(?<=password=)[^&]*")
+_SHOWN_CHARACTERS = 60
+
+
+class Origin:
+    """Where settings were read: a file, and the variables of an environment."""
+
+    def __init__(self, file: Path, environ: Mapping[str, str]) -> None:
+        self.file = file
+        self.variables = frozenset(name.upper() for name in environ if name.upper().startswith(PREFIX))
+
+    def place(self, key: Key) -> str:
+        """The variable that gave the key its value, else the file and the dotted key."""
+        names = [part for part in key if isinstance(part, str)]
+        items = "".join(f"[{part}]" for part in key if isinstance(part, int))
+        variable = PREFIX + NESTED.join(names).upper()
+        if variable in self.variables:
+            return variable + items
+        return f"{self.file}: {'.'.join(names)}{items}"
+
+
+def without_password(text: str) -> str:
+    """A database's address with its password masked."""
+    return _URL_PASSWORD.sub("•••", text)
+
+
+def masked_secrets(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The same table, with what is named like a secret masked."""
+    return {
+        key: "•••" if _SECRET_NAME(key) else masked_secrets(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+    }
+
+
+def problems(root: type[BaseModel], error: ValidationError, origin: Origin) -> list[str]:
+    """Every problem that pydantic found under `root`, one a line."""
+    return [_problem(root, dict(details), origin) for details in error.errors(include_url=False)]
+
+
+def unknown_variables(root: type[BaseModel], origin: Origin) -> list[str]:
+    """The variables that look like settings and belong to no section."""
+    known = {section.upper(): section for section in root.model_fields}
+    lines = []
+    for variable in sorted(origin.variables):
+        section, nested, _ = variable.removeprefix(PREFIX).partition(NESTED)
+        if nested and section not in known:
+            lines.append(f"{variable}: no such setting{_near(section, known)}")
+    return lines
+
+
+def fill(shape: type[T], own: Mapping[str, Any], section: Key, reserved: Iterable[str], origin: Origin) -> T:
+    """A msgspec Struct or dataclass from the keys of a section; raises ConfigError with every problem."""
+    hints = get_type_hints(shape, include_extras=True)
+    required = _fields(shape)
+    lines = [
+        f"{origin.place((*section, key))}{_shown(key, own[key], required)}: "
+        f"no such setting{_near(key, [*required, *reserved])}"
+        for key in own
+        if key not in required
+    ]
+    values: dict[str, Any] = {}
+    for name, needed in required.items():
+        if name not in own:
+            if needed:
+                lines.append(f"{origin.place((*section, name))}: needed, and not set")
+            continue
+        try:
+            values[name] = _converted(own[name], hints[name])
+        except (ValueError, msgspec.ValidationError) as error:
+            lines.append(f"{origin.place((*section, name))}{_value(name, own[name])}: {_lowered(str(error))}")
+    if lines:
+        raise ConfigError("\n".join(lines))
+    try:
+        return shape(**values)
+    except ValueError as error:
+        raise ConfigError(f"{origin.place(section)}: {error}") from error
+
+
+def _fields(shape: type) -> dict[str, bool]:
+    """The names of a shape's fields, and whether each must be given."""
+    if issubclass(shape, msgspec.Struct):
+        return {field.name: field.required for field in msgspec.structs.fields(shape)}
+    if not dataclasses.is_dataclass(shape):
+        raise TypeError(f"{shape.__name__} is neither a msgspec Struct nor a dataclass")
+    none = (dataclasses.MISSING, dataclasses.MISSING)
+    return {field.name: (field.default, field.default_factory) == none for field in dataclasses.fields(shape)}
+
+
+def _converted(value: object, hint: Any) -> object:
+    if timedelta in (hint, *get_args(hint)):
+        value = parse_duration(value)
+    return msgspec.convert(value, hint, builtin_types=(timedelta,))
+
+
+def _problem(root: type[BaseModel], details: dict[str, Any], origin: Origin) -> str:
+    key: Key = tuple(part for part in details["loc"] if part != "[key]")
+    place, name, value = origin.place(key), str(key[-1]) if key else "", details["input"]
+    known = _section(root, key).model_fields
+    match details["type"]:
+        case "extra_forbidden":
+            return f"{place}{_shown(name, value, known)}: no such setting{_near(name, known)}"
+        case "missing":
+            return f"{place}: needed, and not set{_meaning(known, name)}"
+        case _ if "[key]" in details["loc"]:
+            return f"{place}: a name is at most 32 small letters, digits and single _, and begins with a letter"
+    field = next((part for part in reversed(key) if part in known), name)
+    said = _value(str(field), value) if not _is_secret(known, str(field)) else " = •••"
+    return f"{place}{said}: {_said(details)}{_meaning(known, str(field))}"
+
+
+def _section(root: type[BaseModel], key: Key) -> type[BaseModel]:
+    """The model whose field the key names: a section, or one of the named sections of a kind."""
+    model = root
+    for part in key[:-1]:
+        field = model.model_fields.get(str(part))
+        for annotation in (field.annotation, *get_args(field.annotation)) if field else ():
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                model = annotation
+    return model
+
+
+def _said(details: dict[str, Any]) -> str:
+    match details["type"]:
+        case "tuple_type":
+            return "must be a list"
+        case "too_long":
+            return f"must be at most {details['ctx']['max_length']} long"
+    said = str(details["msg"]).removeprefix("Value error, ")
+    return _lowered(said.replace("Input should", "must").replace("should", "must"))
+
+
+def _meaning(known: Mapping[str, Any], name: str) -> str:
+    description = known[name].description if name in known else None
+    return f" ({_lowered(description.rstrip('.'))})" if description else ""
+
+
+def _is_secret(known: Mapping[str, Any], name: str) -> bool:
+    return bool(_SECRET_NAME(name)) or (name in known and known[name].annotation is SecretStr)
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def _shown(name: str, value: object, known: Iterable[str]) -> str:
+    """The value of an unknown key; nothing unless it resembles a key that is no secret, since it may be one."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return _value(name, value) if near and not _SECRET_NAME(near[0]) else ""
+
+
+def _value(name: str, value: object) -> str:
+    """` = VALUE` as TOML spells it; nothing for a table, and no secret."""
+    if isinstance(value, (Mapping, BaseModel)):
+        return ""
+    if _SECRET_NAME(name):
+        return " = •••"
+    if isinstance(value, timedelta):
+        value = spell_duration(value)
+    spelled = without_password(msgspec.json.encode(value, enc_hook=str).decode())
+    return f" = {spelled[:_SHOWN_CHARACTERS]}…" if len(spelled) > _SHOWN_CHARACTERS else f" = {spelled}"
+
+
+def _lowered(sentence: str) -> str:
+    """With a small first letter, unless the sentence begins with an abbreviation."""
+    return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]

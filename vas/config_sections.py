@@ -1,0 +1,226 @@
+"""The tables of config.toml. The docstring below a setting says what it means, also to whoever wrote a wrong value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    SecretStr,
+)
+
+from vas.config_problems import without_password
+from vas.durations import parse_duration, spell_duration
+from vas.errors import Refused
+from vas.messages import RTHROTTLED, RX_T_APPN, Msisdn
+
+SQLITE_FILE = re.compile(r"sqlite:///(?!:memory:)(?P<path>[^?]+)").fullmatch
+_DISTANT = re.compile(r"postgresql://[^/]+/.+").fullmatch
+
+
+class Address(NamedTuple):
+    """Where a listener waits."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, spelled: object) -> Address:
+        """From `127.0.0.1:8080` or `[::1]:8080`; port 0 takes any free one. Raises ValueError."""
+        if isinstance(spelled, Address):
+            return spelled
+        host, _, port = str(spelled).rpartition(":")
+        if not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+            raise ValueError('must be a host and a port, as in "127.0.0.1:8080"')
+        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _timezone(name: object) -> ZoneInfo:
+    try:
+        return name if isinstance(name, ZoneInfo) else ZoneInfo(str(name))
+    except (KeyError, ValueError, OSError):
+        raise ValueError("must be a name of the time zone database") from None
+
+
+def _number(raw: object) -> Msisdn:
+    try:
+        return raw if isinstance(raw, Msisdn) else Msisdn.parse(str(raw))
+    except Refused:
+        raise ValueError("must be a subscriber's number") from None
+
+
+def _store_url(url: str) -> str:
+    if not (SQLITE_FILE(url) or _DISTANT(url)):
+        raise ValueError('must be "sqlite:///PATH" or "postgresql://USER:PASSWORD@HOST/DATABASE"')
+    return url
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(spell_duration, when_used="json")]
+Listen = Annotated[Address, BeforeValidator(Address.parse), PlainSerializer(str, when_used="json")]
+TimeZone = Annotated[InstanceOf[ZoneInfo], BeforeValidator(_timezone), PlainSerializer(str, when_used="json")]
+Number = Annotated[
+    InstanceOf[Msisdn], BeforeValidator(_number), PlainSerializer(lambda number: number.digits, when_used="json")
+]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=32)]
+ShortCode = Annotated[str, Field(pattern=r"^[0-9]{2,15}$")]
+CommandStatus = Annotated[int, Field(ge=1, le=0xFFFF_FFFF)]
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+class Section(BaseModel):
+    """A table of config.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Store(Section):
+    """[store]: where everything is kept, and for how long."""
+
+    url: Annotated[str, AfterValidator(_store_url), PlainSerializer(without_password, when_used="json")] = Field(
+        default="sqlite:///var/vas.db", repr=False
+    )
+    """Address of the database; after loading, a SQLite path is absolute."""
+    keep: Duration = Field(default=timedelta(days=90), ge=DAY, le=3650 * DAY)
+    """How long finished messages are kept."""
+    seen_for: Duration = Field(default=timedelta(hours=72), ge=HOUR, le=30 * DAY)
+    """How long a redelivered message is recognised; longer than the SMSC goes on trying."""
+    batch_limit: int = Field(default=500, ge=1, le=10_000)
+    """Commands in one database transaction, at most."""
+    batch_hold: Duration = Field(default=timedelta(0), ge=timedelta(0), le=SECOND)
+    """How long a transaction waits for more commands to join it."""
+
+
+class Admin(Section):
+    """[admin]: HTTP for operations."""
+
+    listen: Listen = Address("127.0.0.1", 8080)
+    """Host and port of the operations' listener."""
+    first_key_file: Path = Path("var/admin.key")
+    """File of mode 0600 that the first start writes the first key to; absolute after loading."""
+
+
+class Web(Section):
+    """[web]: HTTP for subscribers."""
+
+    listen: Listen = Address("127.0.0.1", 8081)
+    """Host and port of the subscribers' listener."""
+
+
+class Log(Section):
+    """[log]: what is logged, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important event that is logged."""
+    format: Literal["console", "json"] = "console"
+    """Lines for people, or one JSON object a line."""
+    bodies: bool = False
+    """Whether the texts of messages may be logged."""
+
+
+class Account(Section):
+    """[accounts.NAME]: one SMSC account. Lengths are those of SMPP 3.4 §4.1."""
+
+    host: str = Field(min_length=1, max_length=255)
+    """Host name or address of the SMSC."""
+    port: int = Field(default=2775, ge=1, le=65_535)
+    """TCP port of the SMSC."""
+    system_id: str = Field(max_length=15)
+    """Who we are to the SMSC."""
+    password: SecretStr = Field(default=SecretStr(""), max_length=8)
+    """What proves it: at most 8 characters."""
+    system_type: str = Field(default="", max_length=12)
+    """The kind of system we are, where the SMSC asks for it."""
+    bind: Literal["transceiver", "transmitter+receiver"] = "transceiver"
+    """One connection for both directions, or a pair."""
+    binds: int = Field(default=1, ge=1, le=64)
+    """Connections, or pairs of them."""
+    window: int = Field(default=50, ge=1, le=1000)
+    """Requests that may be unanswered at a time, a connection."""
+    rate: float = Field(default=0, ge=0, le=100_000, allow_inf_nan=False)
+    """PDUs a second over all connections of the account; 0 is no limit."""
+    address_range: str = Field(default="", max_length=40)
+    """The addresses that this bind serves, as the SMSC spells them."""
+    source_ton: int = Field(default=0, ge=0, le=255)
+    """Type of number of the short codes that we send from."""
+    source_npi: int = Field(default=0, ge=0, le=255)
+    """Numbering plan of the short codes that we send from."""
+    dest_ton: int = Field(default=1, ge=0, le=255)
+    """Type of number of the subscribers that we send to; 1 is international."""
+    dest_npi: int = Field(default=1, ge=0, le=255)
+    """Numbering plan of the subscribers that we send to; 1 is E.164."""
+    service_type: str = Field(default="", max_length=5)
+    """service_type of what we send as SMS."""
+    registered_delivery: Literal["asked", "all", "none"] = "asked"
+    """Delivery receipts: where a service asks for one, for everything, or never."""
+    validity: Duration | None = Field(default=None, ge=SECOND, le=63 * DAY)
+    """How long the SMSC keeps trying to deliver; not set: as long as it likes."""
+    enquire_every: Duration = Field(default=timedelta(seconds=30), ge=SECOND, le=HOUR)
+    """Silence after which the SMSC is asked whether it is there."""
+    response_timer: Duration = Field(default=timedelta(seconds=10), ge=SECOND, le=HOUR)
+    """How long we wait for the SMSC's response."""
+    smsc_response_timer: Duration = Field(default=timedelta(seconds=10), ge=SECOND, le=HOUR)
+    """How long the SMSC waits for ours before it delivers again."""
+    later_status: CommandStatus = RX_T_APPN
+    """command_status that makes this SMSC deliver again later."""
+    full_status: CommandStatus = RTHROTTLED
+    """command_status that makes this SMSC slow down."""
+    message_id_tlv: int | None = Field(default=None, ge=1, le=0xFFFF)
+    """Tag of the TLV in which this SMSC gives a deliver_sm an identity; not set: it has none."""
+    receipt_id: Literal["same", "hex_to_dec", "dec_to_hex", "strip0"] = "same"
+    """How the id in a receipt is turned into the one in submit_sm_resp."""
+    ussd_dialect: Literal["spec"] = "spec"
+    """How this SMSC carries USSD."""
+
+
+class Platform(Section):
+    """[platform]: what holds for all services."""
+
+    timezone: TimeZone = ZoneInfo("Asia/Ho_Chi_Minh")
+    """Where a day begins and ends."""
+    language: Literal["vi", "en"] = "vi"
+    """Language of a subscriber who has not chosen one."""
+    trial_numbers: tuple[Number, ...] = ()
+    """When not empty, only these numbers are served."""
+    own_numbers: tuple[Annotated[str, Field(pattern=r"^[0-9]{2,15}$")], ...] = ()
+    """Numbers that we send from besides the short codes: nothing they send is answered."""
+    help_per_hour: int = Field(default=3, ge=0, le=60)
+    """Help texts to one number in an hour, at most."""
+    credits: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Commands taken and not yet finished, at most; beyond it the SMSC is asked to wait."""
+
+
+class ServiceSection(Section):
+    """[services.NAME]: where a service is reached; all other keys are the service's own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    enabled: bool
+    """Whether the service is switched on: true or false."""
+    short_codes: tuple[ShortCode, ...] = ()
+    """Short codes at which the service takes SMS."""
+    ussd: Annotated[str, Field(pattern=r"^\*[0-9]+(\*[0-9]+)*$", max_length=20)] | None = None
+    """What is dialled for the service, without the closing #: "*105"; not set: no USSD."""
+
+    @property
+    def own(self) -> Mapping[str, Any]:
+        """The service's own keys as they were written."""
+        return self.__pydantic_extra__ or {}
+
+    def __repr_args__(self) -> list[tuple[str, object]]:
+        return [(name, getattr(self, name)) for name in type(self).model_fields]
