@@ -389,7 +389,7 @@ def _compile(pdu: type[Pdu]) -> Reader:
         "header": struct.Struct(">IIII").pack,
         "StructError": struct.error,
     }
-    exec(_reader_source(pdu, layout) + _writer_source(pdu, layout), scope)  # noqa: S102: only of what stands above
+    exec(_reader_source(pdu, layout) + _writer_source(pdu, layout), scope)  # noqa: S102
     setattr(pdu, "encode", scope["encode"])  # noqa: B010
     reader: Reader = scope["read"]
     return reader

@@ -1,0 +1,119 @@
+"""The alphabets of SMS and USSD: what a text costs, whether it fits, and where it may be cut. Pure.
+
+Sources: GSM 03.38 (3GPP TS 23.038) §6.2.1 default alphabet and extension; 3GPP TS 23.040 §9.2.3.24.1 concatenation;
+GSM 04.80 Annex A, 160 octets in a USSD string.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+SMS_SEPTETS = 160
+SMS_UNITS = 70
+PART_SEPTETS = 153
+"""What is left of 160 septets beside a UDH with an 8-bit concatenation reference."""
+PART_UNITS = 67
+PARTS_MAX = 255
+USSD_SEPTETS = 182
+USSD_UNITS = 80
+
+ESCAPE = 0x1B
+BASIC = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+EXTENSION = {
+    0x0A: "\f", 0x14: "^", 0x28: "{", 0x29: "}", 0x2F: "\\", 0x3C: "[", 0x3D: "~", 0x3E: "]", 0x40: "|", 0x65: "€",
+}  # fmt: skip
+"""What follows an escape, and costs two septets."""
+
+_ENCODING: dict[int, int | bytes] = {
+    **{ord(character): septet for septet, character in enumerate(BASIC) if septet != ESCAPE},
+    **{ord(character): bytes((ESCAPE, septet)) for septet, character in EXTENSION.items()},
+}
+_EXTENDED = frozenset(EXTENSION.values())
+_ESCAPED = re.compile("\x1b(.?)", re.DOTALL)
+_UNPAIRED = re.compile(r"[\ud800-\udfff]")
+
+
+def gsm_encode(text: str) -> bytes | None:
+    """One septet in each octet, escapes as two; None if a character has no place in GSM 03.38."""
+    try:
+        return codecs.charmap_encode(text, "strict", _ENCODING)[0]
+    except UnicodeEncodeError:
+        return None
+
+
+def gsm_decode(octets: bytes) -> str:
+    """The text of unpacked septets. Octets above 0x7F become U+FFFD; an unknown escape shows the basic character."""
+    text = codecs.charmap_decode(octets, "replace", BASIC)[0]
+    return _ESCAPED.sub(_unescape, text) if "\x1b" in text else text
+
+
+def _unescape(match: re.Match[str]) -> str:
+    basic = match[1]
+    if basic in ("", "\x1b"):
+        return " "
+    return EXTENSION.get(BASIC.find(basic), basic)
+
+
+def ucs2_encode(text: str) -> bytes:
+    """UTF-16, big endian: what UCS-2 is in practice. Half a surrogate pair becomes U+FFFD."""
+    return _UNPAIRED.sub("\ufffd", text).encode("utf-16-be")
+
+
+def septets(text: str) -> int | None:
+    """How many septets a text costs in GSM 03.38; None if it has a character that is not there."""
+    encoded = gsm_encode(text)
+    return None if encoded is None else len(encoded)
+
+
+def is_gsm(text: str) -> bool:
+    """Whether every character is in GSM 03.38 or its extension."""
+    return gsm_encode(text) is not None
+
+
+def utf16_units(text: str) -> int:
+    """How many 16-bit units a text costs in UCS-2; a character beyond U+FFFF costs two."""
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
+def fits_sms(text: str) -> bool:
+    """Whether the text goes into one SMS: 160 septets, or 70 UCS-2 units."""
+    return _fits(text, SMS_SEPTETS, SMS_UNITS)
+
+
+def fits_ussd(text: str) -> bool:
+    """Whether the text goes on one USSD screen: 182 septets, or 80 UCS-2 units."""
+    return _fits(text, USSD_SEPTETS, USSD_UNITS)
+
+
+def _fits(text: str, septets_max: int, units_max: int) -> bool:
+    cost = septets(text)
+    return utf16_units(text) <= units_max if cost is None else cost <= septets_max
+
+
+def sms_parts(text: str) -> list[str]:
+    """The text of each SMS, in order; never cut inside an escape or a surrogate pair. An empty text is one part."""
+    if fits_sms(text):
+        return [text]
+    encoded = gsm_encode(text)
+    if encoded is None:
+        return _cut(text, PART_UNITS, [1 + (character > "\uffff") for character in text])
+    return _cut(text, PART_SEPTETS, [2 if character in _EXTENDED else 1 for character in text])
+
+
+def _cut(text: str, room: int, costs: list[int]) -> list[str]:
+    parts, start, used = [], 0, 0
+    for position, cost in enumerate(costs):
+        if used + cost > room:
+            parts.append(text[start:position])
+            start, used = position, 0
+        used += cost
+    return [*parts, text[start:]]
+
+
+def sms_segments(text: str) -> int:
+    """How many SMS the text takes."""
+    return len(sms_parts(text))
