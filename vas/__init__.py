@@ -1,0 +1,33 @@
+"""The public API: all that a service may import.
+
+    from vas import Context, Msisdn, Outcome, Refused, Reply, Service, Talk
+
+`docs/writing-a-service.md` teaches it by an example that the tests run.
+"""
+
+from vas.alphabet import fits_sms
+from vas.context import Context, Outcome, Reply
+from vas.errors import Invalid, Refused
+from vas.messages import Msisdn
+from vas.service import Service
+from vas.subscribers import Subscriber, speak, want_accents, want_adverts
+from vas.talk import Secret, Talk
+from vas.texts import fold
+
+__all__ = [
+    "Context",
+    "Invalid",
+    "Msisdn",
+    "Outcome",
+    "Refused",
+    "Reply",
+    "Secret",
+    "Service",
+    "Subscriber",
+    "Talk",
+    "fits_sms",
+    "fold",
+    "speak",
+    "want_accents",
+    "want_adverts",
+]

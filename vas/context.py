@@ -1,0 +1,319 @@
+"""Context: what a handler may read and do. Everything awaited here is part of one unit of work."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Concatenate, Generic, ParamSpec
+from zoneinfo import ZoneInfo
+
+import msgspec
+from typing_extensions import TypeVar
+
+from vas.errors import Refused, ServiceError
+from vas.journal import Journal, restored
+from vas.messages import Msisdn
+from vas.service import Service
+from vas.store.ids import milliseconds, moment, shard_of
+from vas.store.rows import OutboxRow
+from vas.subscribers import DOCUMENT, Subscriber
+from vas.texts import fitting
+from vas.unit import Unit, job_row
+
+C = TypeVar("C", default=Any)
+S = TypeVar("S", default=Any)
+D = TypeVar("D")
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What holds for all services of this installation."""
+
+    timezone: ZoneInfo
+    language: str = "vi"
+    validity: timedelta = timedelta(days=1)
+    """How long a message may wait on its way to the phone, unless `ctx.send` says otherwise."""
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A service as config.toml switches it on."""
+
+    service: Service
+    config: Any
+    short_codes: tuple[str, ...]
+    ussd_base: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.service.name
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer to the sender: a text of the service and its values."""
+
+    key: str
+    params: dict[str, Any] = {}
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a message sent with `then=` ended."""
+
+    result: str
+    """`delivered`, `failed`, `expired`, or `unknown`: no receipt by its validity and a day."""
+    to: Msisdn
+    key: str
+    params: dict[str, Any]
+    """What the text was given, as JSON gives it back: an Msisdn as its digits."""
+    sent_at: datetime
+    """When the handler sent it."""
+    error: str = ""
+
+    @property
+    def delivered(self) -> bool:
+        return self.result == "delivered"
+
+
+class Suspended(BaseException):
+    """The handler waits for the outside world; not an Exception, so that no service swallows it."""
+
+    def __init__(self, run: Callable[..., Awaitable[Any]], args: tuple[Any, ...], key: str) -> None:
+        self.run, self.args_, self.key = run, args, key
+
+
+class Context(Generic[C, S]):
+    """One run of a handler. `sender` is the subscriber on whose behalf it runs."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        mounted: Mounted,
+        platform: Platform,
+        sender: Msisdn,
+        subscriber: Subscriber,
+        journal: Journal | None = None,
+        source: str = "",
+        account: str = "",
+    ) -> None:
+        self.unit = unit
+        self.sender = sender
+        self.config: C = mounted.config
+        self._mounted = mounted
+        self._service = mounted.service
+        self._platform = platform
+        self._subscriber = subscriber
+        self._journal = journal if journal is not None else Journal()
+        self._source = source or (mounted.short_codes[0] if mounted.short_codes else "")
+        self._account = account
+
+    # -- the unit's own clock
+
+    @property
+    def now(self) -> datetime:
+        """When this unit runs, aware, in the platform's time zone."""
+        return moment(self.unit.batch.now_ms).astimezone(self._platform.timezone)
+
+    @property
+    def today(self) -> date:
+        """The local day; in a talk, the one of its first turn."""
+        return self.now.date()
+
+    # -- what is remembered
+
+    async def load(self, of: Msisdn) -> S:
+        """This service's document of a subscriber; its struct's defaults if there is none."""
+        entry = self._journal.recorded("load")
+        if entry is not None:
+            return restored(entry.value, self._service.state_type)  # type: ignore[no-any-return]
+        value = await self.unit.document(self._service.name, self._service.state_type, of)
+        self._journal.record("load", value)
+        return value  # type: ignore[no-any-return]
+
+    async def change(self, of: Msisdn, rule: Callable[Concatenate[D, P], D], *args: P.args, **kwargs: P.kwargs) -> D:
+        """Replace the document by `rule(document, *args)`, a pure function; the new one.
+
+        A rule that raises Refused refuses the command: all that the unit has done is undone.
+        """
+        name = getattr(rule, "__name__", "change")
+        step = f"change:{name}"
+        entry = self._journal.recorded(step)
+        if entry is not None:
+            return restored(entry.value, self._service.state_type)  # type: ignore[no-any-return]
+        value = rule(await self.unit.document(self._service.name, self._service.state_type, of), *args, **kwargs)
+        self.unit.put(self._service.name, of, value, name)
+        self._journal.record(step, value)
+        return value
+
+    async def subscriber(self, of: Msisdn | None = None) -> Subscriber:
+        """What the platform knows of a subscriber; the sender if none is named."""
+        entry = self._journal.recorded("subscriber")
+        if entry is not None:
+            return restored(entry.value, Subscriber)  # type: ignore[no-any-return]
+        value = await self.unit.document(DOCUMENT, Subscriber, of or self.sender)
+        self._journal.record("subscriber", value)
+        return value
+
+    async def change_subscriber(
+        self, of: Msisdn, rule: Callable[Concatenate[Subscriber, P], Subscriber], *args: P.args, **kwargs: P.kwargs
+    ) -> Subscriber:
+        """Like `change`, for what the platform knows: language, adverts, accents."""
+        step = f"subscriber:{rule.__name__}"
+        entry = self._journal.recorded(step)
+        if entry is not None:
+            value: Subscriber = restored(entry.value, Subscriber)
+        else:
+            value = rule(await self.unit.document(DOCUMENT, Subscriber, of), *args, **kwargs)
+            self.unit.put(DOCUMENT, of, value, rule.__name__)
+            self._journal.record(step, value)
+        if of == self.sender:
+            self._subscriber = value
+        return value
+
+    async def execute(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """A statement on the service's own tables; all its rows, as tuples of plain JSON values."""
+        entry = self._journal.recorded("execute")
+        if entry is not None:
+            return [tuple(row) for row in entry.value]
+        rows = await self.unit.execute(text, params)
+        self._journal.record("execute", rows)
+        return rows
+
+    # -- what is done
+
+    async def send(
+        self,
+        to: Msisdn,
+        key: str,
+        *,
+        then: Callable[..., Awaitable[Any]] | None = None,
+        once: bool = False,
+        at: datetime | None = None,
+        valid: timedelta | None = None,
+        **params: object,
+    ) -> int:
+        """Send a text by SMS in the receiver's language; its id.
+
+        `then`: an `@service.outcome`, run once when it was delivered, failed, expired or became unknown.
+        `once`: rather lost than doubled when its fate is unknown. `at`: not before. `valid`: not after.
+        """
+        step = f"send:{key}"
+        entry = self._journal.recorded(step)
+        if entry is not None:
+            return int(entry.value)
+        receiver = await self._known(to)
+        row = self._message(to, key, self._written(receiver, key, params), params, then, once, at, valid)
+        self.unit.send(row)
+        self._journal.record(step, row.id)
+        return row.id
+
+    async def fits(self, to: Msisdn, key: str, **params: object) -> bool:
+        """Whether the text, as `to` would get it, fits one SMS. Reads only."""
+        from vas.alphabet import fits_sms
+
+        entry = self._journal.recorded(f"load:fits:{key}")
+        if entry is not None:
+            return bool(entry.value)
+        fit = fits_sms(self._written(await self._known(to), key, params))
+        self._journal.record(f"load:fits:{key}", fit)
+        return fit
+
+    async def later(
+        self,
+        job: Callable[..., Awaitable[Any]],
+        *,
+        after: timedelta | None = None,
+        at: datetime | None = None,
+        key: str = "",
+        **args: object,
+    ) -> int:
+        """Run an `@service.job` as a unit of its own, once; its id. With a key it can be cancelled."""
+        name = job.__name__
+        step = f"later:{name}"
+        entry = self._journal.recorded(step)
+        if entry is not None:
+            return int(entry.value)
+        if name not in self._service.jobs:
+            raise ServiceError(f"{self._service.name}.{name}: decorate it with @{self._service.name}.job")
+        due_ms = milliseconds(at) if at is not None else self.unit.batch.now_ms + _ms(after or timedelta())
+        row = job_row(
+            self.unit.batch, msisdn=self.sender.digits, due_ms=due_ms, kind="job", service=self._service.name,
+            name=name, key=key, cause=self.unit.id, body=args,
+        )  # fmt: skip
+        self.unit.later(row)
+        self._journal.record(step, row.id)
+        return row.id
+
+    async def cancel(self, key: str) -> None:
+        """Cancel this subscriber's jobs that were scheduled with this key and have not run."""
+        step = f"cancel:{key}"
+        if self._journal.recorded(step) is None:
+            self.unit.jobs = [row for row in self.unit.jobs if row.key != key]
+            self.unit.cancelled.append((self.sender.digits, self._service.name, key))
+            self._journal.record(step)
+
+    async def call(self, name: str, run: Callable[..., Awaitable[D]], *args: Any) -> D:
+        """Ask the outside world: `run(*args, key=…)`, outside any transaction, and go on with what it gives.
+
+        What was done before this is committed first, together with the intent and the key; whatever
+        happens, the call is repeated with the same key and the same arguments until it gives a value or
+        raises Refused. An exception after this undoes only what follows it.
+        """
+        step = f"call:{name}"
+        at = self._journal.at
+        entry = self._journal.recorded(step)
+        if entry is None:
+            entry = self._journal.record(step, done=False)
+        if not entry.done:
+            raise Suspended(run, args, f"{self.unit.id}:{at}")
+        if entry.refused:
+            raise Refused(entry.refused, **(entry.value or {}))
+        return restored(entry.value, inspect.get_annotations(run, eval_str=True).get("return", Any))  # type: ignore[no-any-return]
+
+    # -- what is said
+
+    @property
+    def language(self) -> str:
+        return self._subscriber.language or self._platform.language
+
+    def reply(self, key: str, **params: object) -> Reply:
+        """The answer to the sender."""
+        return Reply(key, params)
+
+    def say(self, key: str, **params: object) -> str:
+        """The text as the sender reads it."""
+        return self._service.texts.render(key, self.language, params)
+
+    def _written(self, receiver: Subscriber, key: str, params: dict[str, object]) -> str:
+        text = self._service.texts.render(key, receiver.language or self._platform.language, params)
+        return fitting(text, accents=receiver.accents)
+
+    async def _known(self, to: Msisdn) -> Subscriber:
+        return self._subscriber if to == self.sender else await self.unit.document(DOCUMENT, Subscriber, to)
+
+    def _message(
+        self, to: Msisdn, key: str, text: str, params: dict[str, object],
+        then: Callable[..., Awaitable[Any]] | None, once: bool, at: datetime | None, valid: timedelta | None,
+    ) -> OutboxRow:  # fmt: skip
+        settle = then.__name__ if then is not None else ""
+        if settle and settle not in self._service.outcomes:
+            raise ServiceError(f"{self._service.name}.{settle}: decorate it with @{self._service.name}.outcome")
+        now_ms = self.unit.batch.now_ms
+        due_ms = max(now_ms, milliseconds(at)) if at is not None else now_ms
+        return OutboxRow(
+            shard_of(to.digits), to.digits, self.unit.batch.new_id(), self.unit.id, self.sender.digits,
+            self._service.name, "sms", self._source, self._account, text, key,
+            msgspec.json.encode(params, enc_hook=str) if settle else b"", settle, once, at is None,
+            now_ms, due_ms + _ms(valid or self._platform.validity), due_ms,
+        )  # fmt: skip
+
+    def answer(self, reply: Reply) -> OutboxRow:
+        """The row that carries a reply to the sender by SMS."""
+        text = self._written(self._subscriber, reply.key, reply.params)
+        return self._message(self.sender, reply.key, text, reply.params, None, False, None, None)
+
+
+def _ms(duration: timedelta) -> int:
+    return int(duration.total_seconds() * 1000)

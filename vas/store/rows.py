@@ -1,0 +1,104 @@
+"""Rows as they are written: one NamedTuple a table, its fields the columns in order."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class SeenRow(NamedTuple):
+    key: bytes
+    session: int
+    ordinal: int
+    received_ms: int
+    msisdn: str
+    inbox_id: int
+
+
+class InboxRow(NamedTuple):
+    shard: int
+    msisdn: str
+    id: int
+    kind: str
+    account: str
+    session: int
+    ordinal: int
+    received_ms: int
+    sent_to: str
+    text: str
+    service: str
+    handler: str
+    why: str
+    result: str
+    reply: str
+    steps: bytes
+    copies: int = 0
+
+
+class OutboxRow(NamedTuple):
+    shard: int
+    msisdn: str
+    id: int
+    cause: int
+    origin: str
+    service: str
+    kind: str
+    source: str
+    account: str
+    text: str
+    key: str
+    params: bytes
+    settle: str
+    once: bool
+    reply: bool
+    created_ms: int
+    expires_ms: int
+    due_ms: int | None
+    state: str = "queued"
+    attempts: int = 0
+    segments: int = 0
+    smsc_ids: str = ""
+    sent_ms: int | None = None
+    settled_ms: int | None = None
+    status: int = 0
+    error: str = ""
+
+
+class TalkRow(NamedTuple):
+    shard: int
+    msisdn: str
+    id: int
+    account: str
+    dialogue: str
+    dialled: str
+    service: str
+    journal: bytes
+    updated_ms: int
+
+
+class JobRow(NamedTuple):
+    shard: int
+    msisdn: str
+    id: int
+    due_ms: int
+    kind: str
+    service: str
+    name: str
+    key: str
+    cause: int
+    body: bytes
+    attempts: int = 0
+
+
+class DeadLetterRow(NamedTuple):
+    id: int
+    kind: str
+    cause: int
+    msisdn: str
+    service: str
+    handler: str
+    error: str
+    trace: str
+    body: bytes
+    at_ms: int
+    replayed_ms: int | None = None
+    replayed_by: str = ""

@@ -1,0 +1,144 @@
+"""A unit of work: what one command changes, gathered in memory, written with its batch or dropped whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from vas.messages import Msisdn
+from vas.store.ids import shard_of
+from vas.store.rows import DeadLetterRow, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
+
+
+T = TypeVar("T")
+
+
+class DocumentKey(NamedTuple):
+    service: str
+    msisdn: str
+
+
+class Document:
+    """A subscriber's document as it is inside a batch, and the version that was read."""
+
+    __slots__ = ("changed", "value", "version")
+
+    def __init__(self, value: Any, version: int, changed: bool = False) -> None:
+        self.value = value
+        self.version = version
+        self.changed = changed
+
+
+class Batch(Protocol):
+    """One open transaction, as an engine shows it to the units that run inside it."""
+
+    now_ms: int
+    documents: dict[DocumentKey, Document]
+    """What units of this batch have read or written; the later ones see what the earlier ones wrote."""
+    inbox: list[InboxRow]
+    outbox: list[OutboxRow]
+    jobs: list[JobRow]
+    dead_letters: list[DeadLetterRow]
+
+    def new_id(self) -> int: ...
+    async def stored_document(self, key: DocumentKey) -> tuple[int, bytes] | None:
+        """Its version and JSON, or None."""
+
+    async def seen(self, key: bytes) -> SeenRow | None: ...
+    def mark_seen(self, row: SeenRow) -> None: ...
+    async def talk_of(self, msisdn: str) -> TalkRow | None: ...
+    def put_talk(self, row: TalkRow) -> None: ...
+    def end_talk(self, msisdn: str) -> None: ...
+    def cancel_jobs(self, msisdn: str, service: str, key: str) -> None: ...
+    async def execute(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement in the transaction after what was gathered before it; all its rows."""
+
+    def savepoint(self) -> Savepoint:
+        """Begin one, so that a unit which uses its own tables can be undone alone."""
+
+
+class Savepoint(Protocol):
+    def release(self) -> None: ...
+    def rollback(self) -> None: ...
+
+
+class Unit:
+    """The changes of one command. `keep` hands them to the batch; a unit that is dropped leaves nothing."""
+
+    __slots__ = ("_documents", "_savepoint", "batch", "cancelled", "id", "jobs", "outbox", "steps")
+
+    def __init__(self, batch: Batch, id: int) -> None:
+        self.batch = batch
+        self.id = id
+        self.outbox: list[OutboxRow] = []
+        self.jobs: list[JobRow] = []
+        self.cancelled: list[tuple[str, str, str]] = []
+        self.steps: list[dict[str, object]] = []
+        self._documents: dict[DocumentKey, Any] = {}
+        self._savepoint: Savepoint | None = None
+
+    async def document(self, service: str, kind: type[T], msisdn: Msisdn) -> T:
+        """What a service remembers of a subscriber; its struct's defaults if nothing."""
+        key = DocumentKey(service, msisdn.digits)
+        if key in self._documents:
+            return self._documents[key]  # type: ignore[no-any-return]
+        document = self.batch.documents.get(key)
+        if document is None:
+            stored = await self.batch.stored_document(key)
+            if stored is None:
+                document = Document(kind(), 0)
+            else:
+                document = Document(msgspec.json.decode(stored[1], type=kind), stored[0])
+            self.batch.documents[key] = document
+        return document.value  # type: ignore[no-any-return]
+
+    def put(self, service: str, msisdn: Msisdn, value: object, what: str) -> None:
+        """Replace a document that was read before; `what` is the name of the rule, for the journey."""
+        self._documents[DocumentKey(service, msisdn.digits)] = value
+        self.steps.append({"do": "change", "who": msisdn.digits, "what": what, "doc": service})
+
+    def send(self, row: OutboxRow) -> None:
+        self.outbox.append(row)
+        self.steps.append({"do": "send", "who": row.msisdn, "id": row.id, "what": row.key})
+
+    def later(self, row: JobRow) -> None:
+        self.jobs.append(row)
+        self.steps.append({"do": "later", "who": row.msisdn, "id": row.id, "what": row.name})
+
+    async def execute(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """A statement on the service's own tables, undone with the unit."""
+        if self._savepoint is None:
+            self._savepoint = self.batch.savepoint()
+        return await self.batch.execute(text, params)
+
+    def keep(self) -> None:
+        """Hand everything to the batch, to be written when it commits."""
+        if self._savepoint is not None:
+            self._savepoint.release()
+        for key, value in self._documents.items():
+            document = self.batch.documents[key]
+            document.value = value
+            document.changed = True
+        for msisdn, service, name in self.cancelled:
+            self.batch.cancel_jobs(msisdn, service, name)
+        self.batch.outbox += self.outbox
+        self.batch.jobs += self.jobs
+
+    def drop(self) -> Unit:
+        """Undo everything; a fresh unit with the same id, for the answer that says no."""
+        if self._savepoint is not None:
+            self._savepoint.rollback()
+        return Unit(self.batch, self.id)
+
+    def steps_json(self) -> bytes:
+        return msgspec.json.encode(self.steps) if self.steps else b"[]"
+
+
+def job_row(batch: Batch, *, msisdn: str, due_ms: int, kind: str, service: str, name: str, key: str, cause: int, body: object) -> JobRow:
+    """A new row for `job`."""
+    return JobRow(
+        shard_of(msisdn), msisdn, batch.new_id(), due_ms, kind, service, name, key, cause, msgspec.json.encode(body)
+    )
+
