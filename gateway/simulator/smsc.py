@@ -1,0 +1,105 @@
+"""The SMSC itself: listens, admits, delivers, accepts; what becomes of an accepted message is its caller's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from gateway.simulator.delivery import Delivery, Mo
+from gateway.simulator.session import Session
+from gateway.simulator.settings import Settings
+from gateway.simulator.wire import Submission
+
+RINVPASWD = 0x0E
+RINVSYSID = 0x0F
+GOODBYE = timedelta(seconds=1)
+
+Accept = Callable[[Session, Submission], tuple[int, bytes]]
+"""Takes a message from an ESME: the command_status and the message id to answer with."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Smsc:
+    """A listener with its sessions and what it owes to them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        accept: Accept,
+        clock: Callable[[], datetime] = utc_now,
+        settled: Callable[[Mo], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.accept = accept
+        self.clock = clock
+        self.delivery = Delivery(settings.retry_delays, settings.owed, clock, settled)
+        self.sessions: dict[int, Session] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.submitted = 0
+        """Submissions that came on binds which may submit, refused ones too."""
+        self.late_answers = 0
+        """deliver_sm_resp that came when the SMSC had given up on them."""
+        self._session_ids = count(1)
+        # Microseconds since 1970, so that ids do not recur after a restart, as they do not at an operator's SMSC.
+        self._ids = count(int(clock().timestamp() * 1_000_000))
+        self._passwords = {name.encode(): password.encode() for name, password in settings.accounts.items()}
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Session(self, next(self._session_ids)), self.settings.host, self.settings.port
+        )
+
+    async def stop(self) -> None:
+        """Unbind all, wait GOODBYE at most for their answers, then break what is left."""
+        self._server.close()
+        for session in tuple(self.sessions.values()):
+            session.unbind()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE.total_seconds()):
+                await self._empty.wait()
+        self.drop_links()
+        await self._server.wait_closed()
+
+    @property
+    def port(self) -> int:
+        """The SMPP port that is listened on."""
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def drop_links(self) -> None:
+        """Break every connection at once, as a fallen line does."""
+        for session in tuple(self.sessions.values()):
+            session.abort()
+
+    def new_id(self) -> int:
+        return next(self._ids)
+
+    # --- for its sessions
+
+    def connected(self, session: Session) -> None:
+        if len(self.sessions) >= self.settings.connections:
+            session.abort()
+            return
+        self.sessions[session.id] = session
+        self._empty.clear()
+
+    def disconnected(self, session: Session) -> None:
+        self.delivery.close(session)
+        self.sessions.pop(session.id, None)
+        if not self.sessions:
+            self._empty.set()
+
+    def admit(self, system_id: bytes, password: bytes) -> int:
+        """The command_status that answers a bind; takes as long for a stranger as for a wrong password."""
+        right = hmac.compare_digest(self._passwords.get(system_id, b""), password)
+        if system_id not in self._passwords:
+            return RINVSYSID
+        return 0 if right else RINVPASWD
