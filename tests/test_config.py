@@ -8,19 +8,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 import pytest
+from pydantic import SecretStr
 
+from gateway import receipts, ussd
+from gateway.settings import AccountSettings
 from vas.config import Settings, effective, load
-from vas.config_sections import Account, Address, ServiceSection
+from vas.config_sections import Account, Address, Admin, Log, Platform, Section, ServiceSection, Store, Web
 from vas.durations import parse_duration, spell_duration
 from vas.errors import ConfigError
 from vas.messages import Msisdn
 
 SHIPPED = Path(__file__).parent.parent / "config.toml"
 ACCOUNT = '[accounts.main]\nhost = "smsc"\nsystem_id = "vas"\n'
+SECTIONS: dict[str, type[Section]] = {
+    "store": Store,
+    "admin": Admin,
+    "web": Web,
+    "log": Log,
+    "accounts": Account,
+    "platform": Platform,
+    "services": ServiceSection,
+}
 
 Write = Callable[[str], Path]
 
@@ -54,12 +66,9 @@ def test_the_shipped_file_works_as_it_stands() -> None:
 def test_the_shipped_file_shows_every_setting() -> None:
     text = SHIPPED.read_text(encoding="utf-8")
     sections = dict(re.findall(r"^\[(\w+)[^\]]*\](.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL))
-    models = {
-        name: {"accounts": Account, "services": ServiceSection}.get(name, field.annotation)
-        for name, field in Settings.model_fields.items()
-    }
 
-    for name, model in models.items():
+    assert set(SECTIONS) == set(Settings.model_fields)
+    for name, model in SECTIONS.items():
         shown = set(re.findall(r"^(?:# )?(\w+) = ", sections[name], re.MULTILINE))
         assert set(model.model_fields) <= shown, f"[{name}]"
 
@@ -128,6 +137,21 @@ def test_the_process_own_environment_is_not_read(write: Write, monkeypatch: pyte
     monkeypatch.setenv("VAS_LOG__LEVEL", "debug")
 
     assert load(write(""), {}).log.level == "info"
+
+
+def test_an_account_is_all_that_the_gateway_must_know(write: Write) -> None:
+    [(name, account)] = load(write(ACCOUNT), {}).accounts.items()
+    password = account.password.get_secret_value()
+
+    handed_over = AccountSettings(name=name, **{**dict(account), "password": password})
+
+    assert set(Account.model_fields) == set(AccountSettings.__struct_fields__) - {"name"}
+    assert handed_over == AccountSettings(name="main", host="smsc", port=2775, system_id="vas")
+
+
+@pytest.mark.parametrize(("setting", "known"), [("receipt_id", receipts.ReceiptId), ("ussd_dialect", ussd.DialectName)])
+def test_every_dialect_of_the_gateway_can_be_chosen(setting: str, known: object) -> None:
+    assert get_args(Account.model_fields[setting].annotation) == get_args(known)
 
 
 def test_relative_paths_start_at_the_folder_of_the_file(write: Write) -> None:
@@ -264,6 +288,17 @@ def test_no_message_shows_a_secret(write: Write, text: str) -> None:
     assert "22446688" not in said
 
 
+def test_every_secret_setting_is_named_like_one() -> None:
+    secrets = [
+        name
+        for model in SECTIONS.values()
+        for name, field in model.model_fields.items()
+        if field.annotation is SecretStr
+    ]
+
+    assert secrets == ["password"]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -374,6 +409,19 @@ def test_all_mistakes_in_a_services_keys_are_told_at_once(write: Write) -> None:
         'as in "30s"',
         "config.toml: services.callme.lines = [1]: expected `str`, got `int` - at `$[0]`",
     ]
+
+
+class Bank(msgspec.Struct, frozen=True):
+    """Settings with a secret."""
+
+    bank_token: str
+
+
+def test_a_services_own_secret_is_not_shown_even_where_it_is_wrong(write: Write) -> None:
+    settings = service(write, "bank_token = 22446688")
+
+    with pytest.raises(ConfigError, match=r"bank_token = •••: expected `str`, got `int`"):
+        settings.service_settings("callme", Bank)
 
 
 def test_what_a_services_shape_itself_refuses_is_told_with_its_section(write: Write) -> None:

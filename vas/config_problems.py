@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from vas.durations import parse_duration, spell_duration
 from vas.errors import ConfigError
@@ -22,6 +22,7 @@ Key = tuple[str | int, ...]
 PREFIX = "VAS_"
 NESTED = "__"
 
+# A service's own keys have no types until its struct is known, so a secret is known by its name.
 _SECRET_NAME = re.compile(r"password|passwd|secret|token", re.IGNORECASE).search
 _URL_PASSWORD = re.compile(r"(?<=:)[^:/@]*(?=@)|(?<=password=)[^&]*")
 _SHOWN_CHARACTERS = 60
@@ -129,8 +130,7 @@ def _problem(root: type[BaseModel], details: dict[str, Any], origin: Origin) -> 
         case _ if "[key]" in details["loc"]:
             return f"{place}: a name is at most 32 small letters, digits and single _, and begins with a letter"
     field = next((part for part in reversed(key) if part in known), name)
-    said = _value(str(field), value) if not _is_secret(known, str(field)) else " = •••"
-    return f"{place}{said}: {_said(details)}{_meaning(known, str(field))}"
+    return f"{place}{_value(str(field), value)}: {_said(details)}{_meaning(known, str(field))}"
 
 
 def _section(root: type[BaseModel], key: Key) -> type[BaseModel]:
@@ -157,10 +157,6 @@ def _said(details: dict[str, Any]) -> str:
 def _meaning(known: Mapping[str, Any], name: str) -> str:
     description = known[name].description if name in known else None
     return f" ({_lowered(description.rstrip('.'))})" if description else ""
-
-
-def _is_secret(known: Mapping[str, Any], name: str) -> bool:
-    return bool(_SECRET_NAME(name)) or (name in known and known[name].annotation is SecretStr)
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -63,6 +63,12 @@ def _number(raw: object) -> Msisdn:
         raise ValueError("must be a subscriber's number") from None
 
 
+def _ascii_secret(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().isascii():
+        raise ValueError("must be ASCII")
+    return secret
+
+
 def _store_url(url: str) -> str:
     if not (SQLITE_FILE(url) or _DISTANT(url)):
         raise ValueError('must be "sqlite:///PATH" or "postgresql://USER:PASSWORD@HOST/DATABASE"')
@@ -75,6 +81,7 @@ TimeZone = Annotated[InstanceOf[ZoneInfo], BeforeValidator(_timezone), PlainSeri
 Number = Annotated[
     InstanceOf[Msisdn], BeforeValidator(_number), PlainSerializer(lambda number: number.digits, when_used="json")
 ]
+Ascii = Annotated[str, Field(pattern=r"^[ -~]*$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=32)]
 ShortCode = Annotated[str, Field(pattern=r"^[0-9]{2,15}$")]
 CommandStatus = Annotated[int, Field(ge=1, le=0xFFFF_FFFF)]
@@ -140,11 +147,11 @@ class Account(Section):
     """Host name or address of the SMSC."""
     port: int = Field(default=2775, ge=1, le=65_535)
     """TCP port of the SMSC."""
-    system_id: str = Field(max_length=15)
+    system_id: Ascii = Field(max_length=15)
     """Who we are to the SMSC."""
-    password: SecretStr = Field(default=SecretStr(""), max_length=8)
+    password: Annotated[SecretStr, AfterValidator(_ascii_secret)] = Field(default=SecretStr(""), max_length=8)
     """What proves it: at most 8 characters."""
-    system_type: str = Field(default="", max_length=12)
+    system_type: Ascii = Field(default="", max_length=12)
     """The kind of system we are, where the SMSC asks for it."""
     bind: Literal["transceiver", "transmitter+receiver"] = "transceiver"
     """One connection for both directions, or a pair."""
@@ -154,7 +161,7 @@ class Account(Section):
     """Requests that may be unanswered at a time, a connection."""
     rate: float = Field(default=0, ge=0, le=100_000, allow_inf_nan=False)
     """PDUs a second over all connections of the account; 0 is no limit."""
-    address_range: str = Field(default="", max_length=40)
+    address_range: Ascii = Field(default="", max_length=40)
     """The addresses that this bind serves, as the SMSC spells them."""
     source_ton: int = Field(default=0, ge=0, le=255)
     """Type of number of the short codes that we send from."""
@@ -164,7 +171,7 @@ class Account(Section):
     """Type of number of the subscribers that we send to; 1 is international."""
     dest_npi: int = Field(default=1, ge=0, le=255)
     """Numbering plan of the subscribers that we send to; 1 is E.164."""
-    service_type: str = Field(default="", max_length=5)
+    service_type: Ascii = Field(default="", max_length=5)
     """service_type of what we send as SMS."""
     registered_delivery: Literal["asked", "all", "none"] = "asked"
     """Delivery receipts: where a service asks for one, for everything, or never."""
@@ -183,9 +190,19 @@ class Account(Section):
     message_id_tlv: int | None = Field(default=None, ge=1, le=0xFFFF)
     """Tag of the TLV in which this SMSC gives a deliver_sm an identity; not set: it has none."""
     receipt_id: Literal["same", "hex_to_dec", "dec_to_hex", "strip0"] = "same"
-    """How the id in a receipt is turned into the one in submit_sm_resp."""
+    """How the id in a submit_sm_resp becomes the one in the receipt."""
     ussd_dialect: Literal["spec"] = "spec"
     """How this SMSC carries USSD."""
+    waiting_max: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Submissions that wait for the window or the rate, at most."""
+    patience: Duration = Field(default=timedelta(seconds=30), le=HOUR)
+    """How long submissions wait while no connection is up."""
+    reconnect_first: Duration = Field(default=SECOND, gt=timedelta(0), le=HOUR)
+    """The longest pause before a first reconnect; it doubles with every failure."""
+    reconnect_max: Duration = Field(default=timedelta(minutes=1), ge=SECOND, le=HOUR)
+    """The longest pause before any reconnect."""
+    refused_every: Duration = Field(default=timedelta(minutes=5), ge=SECOND, le=DAY)
+    """Pause after a refused system_id or password, since an SMSC may lock an account after a few tries."""
 
 
 class Platform(Section):
