@@ -193,6 +193,9 @@ class Receiver(Protocol):
     def session_opened(self, account: str) -> int:
         """A bind came up; the session's number."""
 
+    def session_closed(self, session: int) -> None:
+        """The bind is gone; what it has not answered by now it never will."""
+
     def session_confirmed(self, session: int, ordinal: int) -> None:
         """The peer has answered something that we sent after all answers up to `ordinal`."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from vas.messages import Msisdn
 from vas.store.ids import shard_of
+from vas.store.statements import Statements
 from vas.store.rows import DeadLetterRow, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
 
 
@@ -35,6 +36,7 @@ class Batch(Protocol):
     """One open transaction, as an engine shows it to the units that run inside it."""
 
     now_ms: int
+    sql: Statements
     documents: dict[DocumentKey, Document]
     """What units of this batch have read or written; the later ones see what the earlier ones wrote."""
     inbox: list[InboxRow]
@@ -53,7 +55,10 @@ class Batch(Protocol):
     def end_talk(self, msisdn: str) -> None: ...
     def cancel_jobs(self, msisdn: str, service: str, key: str) -> None: ...
     async def execute(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement in the transaction after what was gathered before it; all its rows."""
+        """Run a statement in the transaction now; all its rows. What is gathered is written at the end."""
+
+    async def handle(self, handler: Coroutine[Any, Any, T]) -> T:
+        """Run a handler; raises ForeignAwait if it awaits anything but its context."""
 
     def savepoint(self) -> Savepoint:
         """Begin one, so that a unit which uses its own tables can be undone alone."""

@@ -7,7 +7,19 @@ Times are integers, milliseconds since 1970 UTC. Nothing refers to another shard
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
 
 metadata = MetaData()
 
@@ -193,7 +205,9 @@ dead_letter = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("replayed_ms", BigInteger),
     Column("replayed_by", Text, nullable=False, server_default=text("''")),
-    Index("dead_letter_open", "id", sqlite_where=text("replayed_ms IS NULL"), postgresql_where=text("replayed_ms IS NULL")),
+    Index(
+        "dead_letter_open", "id", sqlite_where=text("replayed_ms IS NULL"), postgresql_where=text("replayed_ms IS NULL")
+    ),
 )
 
 audit = Table(

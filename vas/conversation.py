@@ -1,0 +1,176 @@
+"""One turn of a USSD talk: one key press, one unit of work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vas.context import Reply
+from vas.errors import TalkChanged
+from vas.journal import Entry, Journal
+from vas.messages import Msisdn
+from vas.routing import Route, Target
+from vas.running import dead_letter, run_handler
+from vas.store.ids import shard_of
+from vas.store.rows import OutboxRow, TalkRow
+from vas.subscribers import DOCUMENT, Subscriber
+from vas.talk import Again, Talk, Waiting
+from vas.texts import fitting
+from vas.unit import Unit
+
+if TYPE_CHECKING:
+    from vas.command import Command
+
+SCREEN_SECONDS = 60
+"""A screen that could not leave within this time has nobody left to read it."""
+RESUME = "resume"
+GO_ON, START = "go_on", "start"
+
+
+async def run_turn(command: Command, unit: Unit, sender: Msisdn) -> None:
+    """Run the key press; what the phone shows next is in `command.screen`."""
+    turn = command.inbound.ussd
+    assert turn is not None
+    stored = await unit.batch.talk_of(sender.digits)
+    subscriber = await unit.document(DOCUMENT, Subscriber, sender)
+    if turn.ended:
+        command.finish(unit, sender, command.inbound.text, "ended", "", None, why="the subscriber hung up")
+        return
+    if turn.begin:
+        await _begin(command, unit, sender, subscriber, stored)
+    elif stored is None or (stored.account, stored.dialogue) != (command.inbound.account, turn.dialogue):
+        _show(command, unit, sender, subscriber, None, "talk_expired")
+    else:
+        await _go_on(command, unit, sender, subscriber, stored)
+
+
+async def _begin(command: Command, unit: Unit, sender: Msisdn, subscriber: Subscriber, stored: TalkRow | None) -> None:
+    inbound = command.inbound
+    route = command.core.router.ussd(inbound.text)
+    if route is None:
+        _show(command, unit, sender, subscriber, None, "help_nothing_here")
+        return
+    journal = Journal()
+    dialled = inbound.text if not route.secret else route.mounted.ussd_base + "#"
+    if stored is not None and not route.answers and _resumable(command, unit, stored, dialled):
+        journal = Journal.decode(stored.journal)
+        if not journal.entries or journal.entries[0].step != RESUME:
+            journal.entries.insert(0, Entry(RESUME, question=True))
+    await _run(command, unit, sender, subscriber, route, journal, list(route.answers), unit.id, dialled)
+
+
+def _resumable(command: Command, unit: Unit, stored: TalkRow, dialled: str) -> bool:
+    recent = unit.batch.now_ms - stored.updated_ms <= command.core.resume_for.total_seconds() * 1000
+    answered = any(entry.done for entry in Journal.decode(stored.journal).entries if entry.question)
+    return recent and answered and stored.dialled == dialled
+
+
+async def _go_on(command: Command, unit: Unit, sender: Msisdn, subscriber: Subscriber, stored: TalkRow) -> None:
+    route = command.core.router.ussd(stored.dialled)
+    if route is None or route.mounted.name != stored.service:
+        unit.batch.end_talk(sender.digits)
+        _show(command, unit, sender, subscriber, None, "talk_changed")
+        return
+    journal, answers = Journal.decode(stored.journal), [command.inbound.text]
+    if journal.entries and journal.entries[0].step == RESUME:
+        choice = answers.pop()
+        if choice.strip() in ("1", "2"):
+            journal = Journal(journal.entries[1:] if choice.strip() == "1" else [])
+    await _run(command, unit, sender, subscriber, route, journal, answers, stored.id, stored.dialled)
+
+
+async def _run(
+    command: Command, unit: Unit, sender: Msisdn, subscriber: Subscriber, route: Route, journal: Journal,
+    answers: list[str], talk_id: int, dialled: str,
+) -> None:  # fmt: skip
+    """Run the handler from the top until it waits, ends, or goes back to an earlier question."""
+    inbound, core = command.inbound, command.core
+    target = Target(route.mounted, route.handler)
+    secret = route.secret or (journal.open is not None and journal.open.secret)
+    while True:
+        journal.at = 0
+        talk = Talk(unit, route.mounted, core.platform, sender, subscriber, journal, account=inbound.account)
+        talk.id = talk_id
+        talk.answers = answers
+        try:
+            if journal.entries and journal.entries[0].step == RESUME:
+                raise Waiting(_resume_screen(talk))
+            ran = await run_handler(
+                core, target, talk, lambda talk=talk: route.handler.run(talk, **route.handler.parse(route.values)), by_sms=False
+            )
+        except Again:
+            unit = unit.drop()
+            continue
+        except Waiting as waiting:
+            if talk.secret_used or secret:
+                dialled = route.mounted.ussd_base + "#"
+            _keep_talk(command, talk.unit, sender, route, talk_id, dialled, journal)
+            _finish(command, talk, route, "asking", waiting.screen, secret)
+            return
+        break
+    talk.unit.batch.end_talk(sender.digits)
+    secret = secret or talk.secret_used
+    if isinstance(ran.error, TalkChanged):
+        ran.reply = Reply("talk_changed")
+    elif ran.error is not None:
+        body = None if secret else command.replayable()
+        talk.unit.batch.dead_letters.append(
+            dead_letter("command", talk.unit.id, sender.digits, target, ran.error, talk.unit, body)
+        )
+    if ran.suspended is not None:
+        command.suspend(talk.unit, route, ran.suspended, journal.encode())
+        ran.reply = Reply("talk_will_text")
+    screen = talk.say(ran.reply.key, **ran.reply.params) if ran.reply is not None else ""
+    _finish(command, talk, route, ran.result, screen, secret)
+
+
+def _resume_screen(talk: Talk) -> str:
+    lines = [talk.say("resume.title"), f"1. {talk.say('resume.go_on')}", f"2. {talk.say('resume.start')}"]
+    return fitting("\n".join(lines), accents=talk.accents, screen=True)
+
+
+def _keep_talk(
+    command: Command, unit: Unit, sender: Msisdn, route: Route, talk_id: int, dialled: str, journal: Journal
+) -> None:
+    turn = command.inbound.ussd
+    assert turn is not None
+    unit.batch.put_talk(
+        TalkRow(
+            shard_of(sender.digits), sender.digits, talk_id, command.inbound.account, turn.dialogue, dialled,
+            route.mounted.name, journal.encode(), unit.batch.now_ms,
+        )
+    )  # fmt: skip
+
+
+def _finish(command: Command, talk: Talk, route: Route, result: str, text: str, secret: bool) -> None:
+    from vas.command import MASKED, Screen
+
+    screen = fitting(text, accents=talk.accents, screen=True)
+    row = _screen_row(command, talk.unit, talk.sender, route.mounted.name, screen, result == "asking")
+    talk.unit.send(row)
+    command.screen = Screen(row, screen, result == "asking", command.inbound)
+    hidden = secret or talk.secret_used
+    command.finish(talk.unit, talk.sender, MASKED if hidden else command.inbound.text, result, screen, route)
+
+
+def _show(command: Command, unit: Unit, sender: Msisdn, subscriber: Subscriber, route: Route | None, key: str) -> None:
+    """A last screen that no handler had a part in."""
+    from vas.command import Screen
+
+    core = command.core
+    mounted = route.mounted if route else core.router.fallback
+    talk = Talk(unit, mounted, core.platform, sender, subscriber)
+    screen = fitting(talk.say(key, code=command.inbound.text), accents=talk.accents, screen=True)
+    row = _screen_row(command, unit, sender, mounted.name, screen, False)
+    unit.send(row)
+    command.screen = Screen(row, screen, False, command.inbound)
+    command.finish(unit, sender, command.inbound.text, "unmatched", screen, route, why=key)
+
+
+def _screen_row(command: Command, unit: Unit, sender: Msisdn, service: str, text: str, more: bool) -> OutboxRow:
+    now_ms = unit.batch.now_ms
+    source = command.inbound.to
+    return OutboxRow(
+        shard_of(sender.digits), sender.digits, unit.batch.new_id(), unit.id, sender.digits, service, "ussd", source,
+        command.inbound.account, text, "screen" if more else "last_screen", b"", "", False, True, now_ms,
+        now_ms + SCREEN_SECONDS * 1000, now_ms,
+    )  # fmt: skip

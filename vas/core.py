@@ -1,0 +1,46 @@
+"""Core: what every unit of work needs, gathered once at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from vas.context import Platform
+from vas.messages import RTHROTTLED, RX_T_APPN, Msisdn
+from vas.metrics import Metrics
+from vas.routing import Router
+from vas.sessions import Sessions
+
+
+@dataclass(frozen=True)
+class AccountRules:
+    """What the core must know of an SMSC account."""
+
+    smsc_response_timer: timedelta = timedelta(seconds=10)
+    """After which the SMSC gives up on our answer and may deliver again."""
+    later_status: int = RX_T_APPN
+    full_status: int = RTHROTTLED
+
+
+@dataclass(frozen=True)
+class Core:
+    """One struct instead of globals; everything in it lives as long as the platform runs."""
+
+    router: Router
+    platform: Platform
+    accounts: Mapping[str, AccountRules]
+    metrics: Metrics
+    clock_ms: Callable[[], int]
+    hash_key: bytes
+    sessions: Sessions = field(default_factory=Sessions)
+    trial_numbers: frozenset[Msisdn] = frozenset()
+    help_per_hour: int = 3
+    resume_for: timedelta = timedelta(minutes=3)
+    """How long after its last screen an interrupted talk can be resumed by dialling again."""
+
+    def rules(self, account: str) -> AccountRules:
+        return self.accounts.get(account, _DEFAULT_RULES)
+
+
+_DEFAULT_RULES = AccountRules()

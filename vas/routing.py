@@ -1,0 +1,121 @@
+"""Which handler a message reaches, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from vas.context import Mounted
+from vas.errors import ConfigError, ServiceError, TriggerClash
+from vas.service import Handler
+from vas.triggers import Dialled, Kind, Placeholder, SmsTriggers, Trigger, UssdTriggers, sms_trigger, ussd_trigger
+
+
+class Target(NamedTuple):
+    mounted: Mounted
+    handler: Handler
+
+
+class Route(NamedTuple):
+    """A handler and what it is called with."""
+
+    mounted: Mounted
+    handler: Handler
+    values: dict[str, str]
+    why: str
+    answers: list[str]
+    """USSD: answers that were dialled in advance."""
+    secret: bool
+    """A placeholder is a secret: the text must not be written anywhere."""
+
+
+class Router:
+    """All triggers of an installation. Raises TriggerClash or ConfigError for what cannot work.
+
+    `everywhere` is the platform's own service: its commands work at every short code, behind the others.
+    """
+
+    def __init__(self, mounted: Sequence[Mounted], everywhere: Mounted | None = None) -> None:
+        self.mounted = {each.name: each for each in (*mounted, *([everywhere] if everywhere else []))}
+        self._codes = {code: _at(code, mounted) for code in sorted({code for each in mounted for code in each.short_codes})}
+        self._everywhere = SmsTriggers(_sms(everywhere)) if everywhere else SmsTriggers([])
+        self._ussd = UssdTriggers([dialled for each in mounted for dialled in _ussd(each)])
+        self.own_numbers = frozenset(self._codes)
+
+    def sms(self, to: str, text: str) -> Route | None:
+        for triggers in (self._codes.get(to), self._everywhere):
+            found = triggers.match(text) if triggers is not None else None
+            if found is not None:
+                trigger, values = found
+                target = trigger.target
+                assert isinstance(target, Target)
+                secret = any(isinstance(part, Placeholder) and part.secret for part in trigger.parts)
+                return Route(*target, values, trigger.pattern, [], secret)
+        return None
+
+    def ussd(self, code: str) -> Route | None:
+        found = self._ussd.match(code)
+        if found is None:
+            return None
+        dialled, values, answers = found
+        target = dialled.target
+        assert isinstance(target, Target)
+        return Route(*target, values, dialled.base + dialled.pattern, answers, ":secret}" in dialled.pattern)
+
+    def job(self, service: str, name: str) -> Target:
+        """Raises ServiceError if the service is not (or no longer) there, or has no such job."""
+        return self._named(service, name, "jobs")
+
+    def outcome(self, service: str, name: str) -> Target:
+        return self._named(service, name, "outcomes")
+
+    def _named(self, service: str, name: str, registry: str) -> Target:
+        mounted = self.mounted.get(service)
+        handler = getattr(mounted.service, registry).get(name) if mounted else None
+        if mounted is None or handler is None:
+            raise ServiceError(f"{service}.{name} is not there (any more): switch the service on to run what waits for it")
+        return Target(mounted, handler)
+
+    def codes(self) -> tuple[str, ...]:
+        return tuple(self._codes)
+
+    def triggers_at(self, code: str) -> Iterator[Trigger]:
+        """What can be texted to a code, the platform's own commands last."""
+        yield from self._codes.get(code, ())
+        yield from self._everywhere
+
+    def dialled(self) -> Iterator[Dialled]:
+        """What can be dialled."""
+        return iter(self._ussd)
+
+
+def _at(code: str, mounted: Sequence[Mounted]) -> SmsTriggers:
+    try:
+        return SmsTriggers([trigger for each in mounted if code in each.short_codes for trigger in _sms(each)])
+    except TriggerClash as clash:
+        services = ", ".join(each.name for each in mounted if code in each.short_codes)
+        raise TriggerClash(f"short code {code} ({services}): {clash}") from None
+
+
+def _sms(mounted: Mounted) -> list[Trigger]:
+    return [
+        sms_trigger(pattern, _kinds(handler), Target(mounted, handler))
+        for pattern, handler in mounted.service.sms_handlers
+    ]
+
+
+def _ussd(mounted: Mounted) -> list[Dialled]:
+    if not mounted.ussd_base:
+        return []
+    if not mounted.ussd_base.startswith(("*", "#")) or mounted.ussd_base.endswith("#"):
+        raise ConfigError(f'services.{mounted.name}.ussd = "{mounted.ussd_base}": write it as "*105", without # at its end')
+    return [
+        ussd_trigger(pattern, mounted.ussd_base, _kinds(handler), Target(mounted, handler))
+        for pattern, handler in mounted.service.ussd_handlers
+    ]
+
+
+def _kinds(handler: Handler) -> dict[str, Kind]:
+    return {name: parameter.kind for name, parameter in handler.parameters.items()}
+
+

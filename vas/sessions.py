@@ -1,0 +1,135 @@
+"""Which answers have surely reached the SMSC: what tells a redelivered command from a repeated one.
+
+SMPP gives a redelivered deliver_sm no identity. A copy (the same addresses, body, UDH and USSD fields on
+one account) is a redelivery only while our earlier answer is doubtful. An answer is confirmed when the
+peer has answered something that we sent after it on the same session, and it left within the SMSC's
+response timer. A doubtful answer absorbs one copy, whose own answer is then judged afresh.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+import msgspec
+
+from vas.store.rows import SeenRow
+from vas.unit import Batch
+
+KEPT_LATE = 10_000
+"""Late answers remembered for one session; a session with more has no confirmed answers at all."""
+
+
+class Copy(Enum):
+    """What a command is whose like was seen before."""
+
+    WISH = auto()
+    """The subscriber means it again."""
+    REDELIVERY = auto()
+    """The SMSC did not hear our answer."""
+    ASK = auto()
+    """The earlier answer went to another session that is still up: ask that peer for a sign of life first."""
+
+
+class _Session:
+    __slots__ = ("account", "alive", "confirmed", "late", "unsaved")
+
+    def __init__(self, account: str, confirmed: int = 0, late: set[int] | None = None, *, alive: bool) -> None:
+        self.account = account
+        self.confirmed = confirmed
+        self.late = late or set()
+        self.alive = alive
+        self.unsaved = False
+
+
+class Sessions:
+    """All sessions that may still matter. The event loop writes here, the units read."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[int, _Session] = {}
+        self.unsaved = False
+
+    def restore(self, rows: list[tuple[int, str, int, bytes]]) -> None:
+        """What was saved before a restart: sessions that are over."""
+        for id_, account, confirmed, late in rows:
+            self._sessions[id_] = _Session(account, confirmed, set(msgspec.json.decode(late)), alive=False)
+
+    def opened(self, id_: int, account: str) -> None:
+        self._sessions[id_] = _Session(account, alive=True)
+
+    def closed(self, id_: int) -> None:
+        if id_ in self._sessions:
+            self._sessions[id_].alive = False
+
+    def confirm(self, id_: int, ordinal: int) -> None:
+        session = self._sessions[id_]
+        if ordinal > session.confirmed:
+            session.confirmed = ordinal
+            session.unsaved = self.unsaved = True
+
+    def answered_late(self, id_: int, ordinal: int) -> None:
+        session = self._sessions[id_]
+        session.late.add(ordinal)
+        session.unsaved = self.unsaved = True
+
+    def is_alive(self, id_: int) -> bool:
+        session = self._sessions.get(id_)
+        return session is not None and session.alive
+
+    def judge(self, earlier: SeenRow, session: int, received_ms: int, timer_ms: int) -> Copy:
+        """What a copy is that came in on `session`; `timer_ms` is the SMSC's response timer."""
+        before = self._sessions.get(earlier.session)
+        if before is None:
+            return Copy.REDELIVERY
+        if earlier.ordinal <= before.confirmed and earlier.ordinal not in before.late and len(before.late) < KEPT_LATE:
+            return Copy.WISH
+        if not before.alive:
+            return Copy.REDELIVERY
+        if earlier.session == session:
+            # On a link that is up, an SMSC repeats itself only after its response timer.
+            return Copy.WISH if received_ms < earlier.received_ms + timer_ms else Copy.REDELIVERY
+        return Copy.ASK
+
+    def forget(self, older_than: int) -> list[int]:
+        """Drop ended sessions with ids below this one; the ids dropped."""
+        over = [id_ for id_, session in self._sessions.items() if id_ < older_than and not session.alive]
+        for id_ in over:
+            del self._sessions[id_]
+        return over
+
+    def take_unsaved(self) -> list[tuple[int, str, int, bytes]]:
+        """Rows to be saved; `unsaved` is false until something changes again."""
+        self.unsaved = False
+        rows = []
+        for id_, session in list(self._sessions.items()):
+            if session.unsaved:
+                session.unsaved = False
+                rows.append((id_, session.account, session.confirmed, msgspec.json.encode(sorted(session.late))))
+        return rows
+
+    def not_saved(self, ids: list[int]) -> None:
+        """The batch that should have saved these was lost."""
+        for id_ in ids:
+            if id_ in self._sessions:
+                self._sessions[id_].unsaved = self.unsaved = True
+
+
+class SaveSessions:
+    """The work that writes down what is confirmed; goes with every batch that finds something new."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._ids: list[int] = []
+
+    async def run(self, batch: Batch) -> None:
+        self._sessions.not_saved(self._ids)
+        rows = self._sessions.take_unsaved()
+        self._ids = [row[0] for row in rows]
+        for row in rows:
+            await batch.execute(batch.sql.put_session.text, row)
+
+    def committed(self) -> None:
+        self._ids = []
+
+    def lost(self) -> None:
+        self._sessions.not_saved(self._ids)
+        self._ids = []

@@ -1,0 +1,43 @@
+"""What an engine is to the rest: batches of work, each one transaction.
+
+The units that run in a batch see it as `vas.unit.Batch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from vas.unit import Batch
+
+
+class Work(Protocol):
+    """Something that runs inside a batch's transaction and is told how the batch ended."""
+
+    def run(self, batch: Batch) -> Coroutine[Any, Any, None]:
+        """Awaits only the batch, directly or through a context. May be run again if the batch failed."""
+
+
+class Store(Protocol):
+    """An engine. All writes go through `commit`."""
+
+    hash_key: bytes
+    """With which the hashes of `seen` are keyed; made with the database."""
+
+    async def open(self) -> None:
+        """Raises StoreUnusable with what a person must do."""
+
+    async def close(self) -> None: ...
+
+    async def commit(self, works: Sequence[Work]) -> list[Exception | None]:
+        """Run them in order in one transaction, durable when this returns; what each raised, if it did.
+
+        A work that raises leaves nothing. Raises StoreError if nothing at all was committed.
+        """
+
+    async def read(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """A query on a connection of its own, which never delays a command."""
+
+    async def backup(self, path: Path) -> None:
+        """A consistent copy while running."""

@@ -1,0 +1,391 @@
+"""The embedded engine: one writer thread, group commit with `synchronous=FULL`, reads beside it.
+
+A commit that fails has an unknown outcome: an fsync that reported EIO may have reached the disk all the
+same. So each batch writes a token of its own, and after a failure the file is opened anew and asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+import msgspec
+import structlog
+
+from vas.errors import CommitUnknown, ForeignAwait, StoreError, StoreUnusable
+from vas.store import migrate
+from vas.store.ids import Ids, shard_of
+from vas.store.protocol import Work
+from vas.store.rows import DeadLetterRow, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
+from vas.store.statements import Statements
+from vas.unit import Document, DocumentKey
+
+log = structlog.get_logger()
+T = TypeVar("T")
+_JSON = msgspec.json.Encoder().encode
+
+PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA wal_autocheckpoint=4000",
+    "PRAGMA busy_timeout=2000",
+    "PRAGMA temp_store=MEMORY",
+)
+_BATCH_TOKEN, _HASH_KEY, _GENERATION = "batch", "hash_key", "seen_generation"
+
+_HANDLERS_FAULT = frozenset(
+    {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE}
+)
+_WHAT_TO_DO = {
+    sqlite3.SQLITE_FULL: "the disk is full: free some space; messages wait at the SMSC meanwhile",
+    sqlite3.SQLITE_READONLY: "it cannot be written: check its owner and mode, and those of its folder",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check that its folder exists and may be written",
+    sqlite3.SQLITE_BUSY: "another program holds a lock on it: end that program",
+    sqlite3.SQLITE_LOCKED: "another program holds a lock on it: end that program",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: restore the last `vas db backup`, keep the damaged file for a look",
+    sqlite3.SQLITE_NOTADB: "it is not a SQLite database, or damaged: check store.url, or restore a backup",
+    sqlite3.SQLITE_IOERR: "the disk reported an error: look at the system's log",
+    sqlite3.SQLITE_PERM: "access was denied: check its owner and mode",
+}
+_LASTING = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+class SqliteStore:
+    """The Store in one file. One process may have it open for writing; a second one is refused."""
+
+    def __init__(self, path: Path, *, clock_ms: Callable[[], int], node: int = 0) -> None:
+        self.path = path
+        self.hash_key = b""
+        self.sql = Statements()
+        self._clock_ms = clock_ms
+        self._ids = Ids(node)
+        self._generation = 0
+        self._connection: sqlite3.Connection | None = None
+        self._reader: aiosqlite.Connection | None = None
+        self._lock: int | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    def new_id(self) -> int:
+        return self._ids.next(self._clock_ms())
+
+    async def open(self) -> None:
+        await self._in_thread(self._open)
+        self._reader = await aiosqlite.connect(f"file:{self.path}?mode=ro", uri=True, isolation_level=None)
+
+    async def close(self) -> None:
+        if self._reader is not None:
+            await self._reader.close()
+        await self._in_thread(self._close)
+        self._thread.shutdown()
+
+    async def commit(self, works: Sequence[Work]) -> list[Exception | None]:
+        return await self._in_thread(self._commit, works)
+
+    async def read(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        if self._reader is None:
+            raise StoreError("the store is not open")
+        try:
+            return [tuple(row) for row in await self._reader.execute_fetchall(text, tuple(params))]
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+
+    async def backup(self, path: Path) -> None:
+        await asyncio.to_thread(backup, self.path, path)
+
+    async def rotate_seen(self) -> None:
+        """Empty the older generation of `seen` and begin to write there."""
+        await self._in_thread(self._rotate_seen)
+
+    # -- in the writer thread
+
+    def _in_thread(self, run: Callable[..., T], *args: object) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, run, *args)
+
+    def _open(self) -> None:
+        try:
+            self._take_lock()
+            migrate.upgrade(self.path)
+            connection = self._connect()
+            connection.execute("BEGIN IMMEDIATE")
+            self.hash_key = self._meta(connection, _HASH_KEY) or secrets.token_bytes(32)
+            self._generation = int.from_bytes(self._meta(connection, _GENERATION) or b"\0")
+            connection.execute(self.sql.put_meta.text, (_HASH_KEY, self.hash_key))
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._close()
+            raise StoreUnusable(str(self._explained(error))) from error
+        except OSError as error:
+            self._close()
+            raise StoreUnusable(f"{self.path}: {error.strerror}: check its folder's owner and mode") from error
+        except StoreUnusable:
+            self._close()
+            raise
+
+    def _take_lock(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreUnusable(
+                f"{self.path}: another platform runs on this database: stop it, or give this one a store.url of its own"
+            ) from None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, cached_statements=256, check_same_thread=False)
+        for pragma in PRAGMAS:
+            connection.execute(pragma)
+        self._connection = connection
+        return connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _meta(self, connection: sqlite3.Connection, key: str) -> bytes:
+        row = connection.execute(self.sql.meta_value.text, (key,)).fetchone()
+        return bytes(row[0]) if row else b""
+
+    def _rotate_seen(self) -> None:
+        connection = self._connection or self._connect()
+        older = 1 - self._generation
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(self.sql.empty_seen[older].text)
+            connection.execute(self.sql.put_meta.text, (_GENERATION, bytes([older])))
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._abandon(connection)
+            raise self._explained(error) from error
+        self._generation = older
+
+    def _commit(self, works: Sequence[Work]) -> list[Exception | None]:
+        connection = self._connection
+        if connection is None:
+            try:
+                connection = self._connect()
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+        try:
+            self._transaction(connection, works)
+        except StoreError:
+            raise
+        except Exception as error:
+            if len(works) == 1:
+                return [error]
+            # One work spoils its batch only once: run apart, it alone fails.
+            return [self._commit([work])[0] for work in works]
+        return [None] * len(works)
+
+    def _transaction(self, connection: sqlite3.Connection, works: Sequence[Work]) -> None:
+        token = secrets.token_bytes(8)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            batch = SqliteBatch(connection, self.sql, self._ids, self._clock_ms(), self._generation)
+            for work in works:
+                drive(work.run(batch))
+            batch.write()
+            connection.execute(self.sql.put_meta.text, (_BATCH_TOKEN, token))
+        except EngineFailed as failed:
+            self._abandon(connection)
+            raise self._explained(failed.error) from failed.error
+        except sqlite3.Error as error:
+            self._abandon(connection)
+            if _code(error) in _HANDLERS_FAULT:
+                raise
+            raise self._explained(error) from error
+        except BaseException:
+            self._abandon(connection)
+            raise
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._look(token, error)
+
+    def _abandon(self, connection: sqlite3.Connection) -> None:
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            connection.close()
+            self._connection = None
+
+    def _look(self, token: bytes, error: sqlite3.Error) -> None:
+        """After a COMMIT that failed: raises unless the file, opened anew, has the batch."""
+        log.error("store.commit_failed", error=str(error))
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        try:
+            committed = self._meta(self._connect(), _BATCH_TOKEN) == token
+        except sqlite3.Error as again:
+            raise CommitUnknown(str(self._explained(again))) from error
+        if not committed:
+            raise self._explained(error) from error
+
+    def _explained(self, error: sqlite3.Error) -> StoreError:
+        code = _code(error)
+        advice = _WHAT_TO_DO.get(code, "")
+        message = f"{self.path}: {error}" + (f": {advice}" if advice else "")
+        return StoreUnusable(message) if code in _LASTING else StoreError(message)
+
+
+class EngineFailed(BaseException):
+    """The engine failed under a handler; not an Exception, so that no handler takes it for its own fault."""
+
+    def __init__(self, error: sqlite3.Error) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class SqliteBatch:
+    """One open transaction (vas.unit.Batch)."""
+
+    def __init__(self, connection: sqlite3.Connection, sql: Statements, ids: Ids, now_ms: int, generation: int) -> None:
+        self.now_ms = now_ms
+        self.sql = sql
+        self.documents: dict[DocumentKey, Document] = {}
+        self.inbox: list[InboxRow] = []
+        self.outbox: list[OutboxRow] = []
+        self.jobs: list[JobRow] = []
+        self.dead_letters: list[DeadLetterRow] = []
+        self._seen: dict[bytes, SeenRow] = {}
+        self._talks: dict[str, TalkRow | None] = {}
+        self._execute = connection.execute
+        self._run_many = connection.executemany
+        self._ids = ids
+        self._generation = generation
+
+    def new_id(self) -> int:
+        return self._ids.next(self.now_ms)
+
+    def _run(self, text: str, params: Sequence[object] = ()) -> sqlite3.Cursor:
+        try:
+            return self._execute(text, params)
+        except sqlite3.Error as error:
+            if _code(error) in _HANDLERS_FAULT:
+                raise
+            raise EngineFailed(error) from error
+
+    async def stored_document(self, key: DocumentKey) -> tuple[int, bytes] | None:
+        return self._run(self.sql.document.text, (shard_of(key.msisdn), key.msisdn, key.service)).fetchone()  # type: ignore[no-any-return]
+
+    async def seen(self, key: bytes) -> SeenRow | None:
+        row = self._seen.get(key)
+        if row is None:
+            stored = self._run(self.sql.seen.text, (key, key)).fetchone()
+            row = SeenRow(*stored) if stored is not None else None
+        return row
+
+    def mark_seen(self, row: SeenRow) -> None:
+        self._seen[row.key] = row
+
+    async def talk_of(self, msisdn: str) -> TalkRow | None:
+        if msisdn in self._talks:
+            return self._talks[msisdn]
+        row = self._run(self.sql.talk.text, (shard_of(msisdn), msisdn)).fetchone()
+        return TalkRow(*row) if row is not None else None
+
+    def put_talk(self, row: TalkRow) -> None:
+        self._talks[row.msisdn] = row
+
+    def end_talk(self, msisdn: str) -> None:
+        self._talks[msisdn] = None
+
+    def cancel_jobs(self, msisdn: str, service: str, key: str) -> None:
+        self.jobs = [job for job in self.jobs if (job.msisdn, job.service, job.key) != (msisdn, service, key)]
+        self._run(self.sql.cancel_jobs.text, (shard_of(msisdn), msisdn, service, key))
+
+    async def execute(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._run(text, tuple(params)).fetchall()
+
+    async def handle(self, handler: Coroutine[Any, Any, T]) -> T:
+        return drive(handler)
+
+    def savepoint(self) -> SqliteSavepoint:
+        return SqliteSavepoint(self._run)
+
+    def write(self) -> None:
+        """Everything that was gathered, table by table."""
+        many = (
+            (self.sql.put_seen(self._generation), self._seen.values()),
+            (self.sql.insert_inbox, self.inbox),
+            (self.sql.insert_outbox, self.outbox),
+            (self.sql.insert_job, self.jobs),
+            (self.sql.insert_dead_letter, self.dead_letters),
+            (self.sql.put_talk, [row for row in self._talks.values() if row is not None]),
+            (self.sql.end_talk, [(shard_of(digits), digits) for digits, row in self._talks.items() if row is None]),
+            (self.sql.put_state, self._changed_documents()),
+        )
+        for statement, rows in many:
+            if rows:
+                self._run_many(statement.text, rows)
+
+    def _changed_documents(self) -> list[tuple[object, ...]]:
+        return [
+            (shard_of(key.msisdn), key.msisdn, key.service, document.version + 1, _JSON(document.value))
+            for key, document in self.documents.items()
+            if document.changed
+        ]
+
+
+class SqliteSavepoint:
+    """A savepoint of a unit that uses its own tables (vas.unit.Savepoint)."""
+
+    def __init__(self, run: Callable[..., object]) -> None:
+        self._run = run
+        run("SAVEPOINT unit")
+
+    def release(self) -> None:
+        self._run("RELEASE unit")
+
+    def rollback(self) -> None:
+        self._run("ROLLBACK TO unit")
+        self._run("RELEASE unit")
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never really waits; raises ForeignAwait if it does."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise ForeignAwait
+
+
+def backup(source: Path, path: Path) -> None:
+    """Copy a database that may be in use, consistent and synced; raises StoreError with what is wrong."""
+    if path.exists():
+        raise StoreError(f"{path} exists already: choose another name, or move it away")
+    if not source.exists():
+        raise StoreError(f"{source}: no such database")
+    connection = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
+    try:
+        connection.execute("VACUUM INTO ?", (str(path),))
+        with path.open("rb") as copy:
+            os.fsync(copy.fileno())
+    except (sqlite3.Error, OSError) as error:
+        path.unlink(missing_ok=True)
+        raise StoreError(f"{path}: the backup failed: {error}") from error
+    finally:
+        connection.close()
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code: SQLITE_IOERR for all of its kinds."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

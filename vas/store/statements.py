@@ -1,0 +1,263 @@
+"""Every statement of the message path, built once with SQLAlchemy Core and compiled for an engine."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from sqlalchemy import Table, bindparam, delete, func, insert, literal, select, union_all, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import Dialect
+
+from vas.store import schema
+from vas.store.sql import SQLITE, Query, compiled
+
+inbox, outbox, job, talk, state, receipt = (
+    schema.inbox, schema.outbox, schema.job, schema.talk, schema.state, schema.receipt,
+)  # fmt: skip
+
+LIVE_STATES = ("queued", "sent")
+
+
+class Statements:
+    """Compiled on first use. A parameter's name is the column's, or `given_…` where both would clash."""
+
+    def __init__(self, dialect: Dialect = SQLITE) -> None:
+        self._dialect = dialect
+        self._insert = sqlite_insert if dialect.name == "sqlite" else postgres_insert
+
+    def _compile(self, statement: object) -> Query:
+        return compiled(statement, self._dialect)  # type: ignore[arg-type]
+
+    def _upsert(self, table: Table, *keep: str) -> Query:
+        """Insert a whole row, replacing all but its key and the columns to keep."""
+        new = self._insert(table)
+        keys = [column.name for column in table.primary_key]
+        values = {name: new.excluded[name] for name in table.columns.keys() if name not in {*keys, *keep}}
+        return self._compile(new.on_conflict_do_update(index_elements=keys, set_=values))
+
+    # -- written with a batch
+
+    @cached_property
+    def insert_inbox(self) -> Query:
+        return self._compile(insert(inbox))
+
+    @cached_property
+    def insert_outbox(self) -> Query:
+        return self._compile(insert(outbox))
+
+    @cached_property
+    def insert_job(self) -> Query:
+        return self._compile(insert(job))
+
+    @cached_property
+    def insert_dead_letter(self) -> Query:
+        return self._compile(insert(schema.dead_letter))
+
+    @cached_property
+    def put_state(self) -> Query:
+        return self._upsert(state)
+
+    @cached_property
+    def put_talk(self) -> Query:
+        return self._upsert(talk)
+
+    @cached_property
+    def put_meta(self) -> Query:
+        return self._upsert(schema.meta)
+
+    @cached_property
+    def put_session(self) -> Query:
+        return self._upsert(schema.session)
+
+    @cached_property
+    def put_fired(self) -> Query:
+        return self._upsert(schema.fired)
+
+    def put_seen(self, generation: int) -> Query:
+        return self._upsert(schema.seen[generation])
+
+    @cached_property
+    def end_talk(self) -> Query:
+        return self._compile(
+            delete(talk).where(talk.c.shard == bindparam("shard"), talk.c.msisdn == bindparam("msisdn"))
+        )
+
+    @cached_property
+    def cancel_jobs(self) -> Query:
+        return self._compile(
+            delete(job).where(
+                job.c.shard == bindparam("shard"),
+                job.c.msisdn == bindparam("msisdn"),
+                job.c.service == bindparam("service"),
+                job.c.key == bindparam("key"),
+            )
+        )
+
+    # -- read inside a batch
+
+    @cached_property
+    def meta_value(self) -> Query:
+        return self._compile(select(schema.meta.c.value).where(schema.meta.c.key == bindparam("key")))
+
+    @cached_property
+    def seen(self) -> Query:
+        """A copy's row in either generation."""
+        both = [select(*table.c).where(table.c.key == bindparam("key")) for table in schema.seen]
+        return self._compile(union_all(*both))
+
+    @cached_property
+    def document(self) -> Query:
+        return self._compile(
+            select(state.c.version, state.c.value).where(
+                state.c.shard == bindparam("shard"),
+                state.c.msisdn == bindparam("msisdn"),
+                state.c.service == bindparam("service"),
+            )
+        )
+
+    @cached_property
+    def talk(self) -> Query:
+        return self._compile(
+            select(talk).where(talk.c.shard == bindparam("shard"), talk.c.msisdn == bindparam("msisdn"))
+        )
+
+    @cached_property
+    def sessions(self) -> Query:
+        return self._compile(select(schema.session))
+
+    @cached_property
+    def forget_session(self) -> Query:
+        return self._compile(delete(schema.session).where(schema.session.c.id == bindparam("given_id")))
+
+    @cached_property
+    def empty_seen(self) -> tuple[Query, Query]:
+        return self._compile(delete(schema.seen[0])), self._compile(delete(schema.seen[1]))
+
+    @cached_property
+    def inbox_row(self) -> Query:
+        return self._compile(select(inbox).where(*self._one(inbox)))
+
+    @cached_property
+    def count_copy(self) -> Query:
+        return self._compile(update(inbox).where(*self._one(inbox)).values(copies=inbox.c.copies + 1))
+
+    # -- the outbox
+
+    @staticmethod
+    def _one(table: Table) -> tuple[object, ...]:
+        return (
+            table.c.shard == bindparam("given_shard"),
+            table.c.msisdn == bindparam("given_msisdn"),
+            table.c.id == bindparam("given_id"),
+        )
+
+    def _outbox_update(self, *columns: str, states: tuple[str, ...] = LIVE_STATES) -> Query:
+        return self._compile(
+            update(outbox)
+            .where(*self._one(outbox), outbox.c.state.in_([literal(name) for name in states]))
+            .values({name: bindparam(f"new_{name}") for name in columns})
+        )
+
+    @cached_property
+    def outbox_row(self) -> Query:
+        return self._compile(select(outbox).where(*self._one(outbox)))
+
+    @cached_property
+    def outbox_sent(self) -> Query:
+        columns = ("state", "due_ms", "segments", "smsc_ids", "account", "sent_ms", "status", "attempts")
+        return self._outbox_update(*columns, states=("queued",))
+
+    @cached_property
+    def outbox_again(self) -> Query:
+        return self._outbox_update("kind", "due_ms", "attempts", "status", "error", states=("queued",))
+
+    @cached_property
+    def outbox_settled(self) -> Query:
+        return self._outbox_update("state", "due_ms", "settled_ms", "status", "error")
+
+    @cached_property
+    def outbox_due(self) -> Query:
+        """Queued rows that should go out by now, and sent ones whose receipt did not come; the oldest first."""
+        return self._compile(
+            select(outbox)
+            .where(outbox.c.due_ms <= bindparam("now_ms"))
+            .order_by(outbox.c.due_ms)
+            .limit(bindparam("most"))
+        )
+
+    @cached_property
+    def outbox_next_due(self) -> Query:
+        return self._compile(select(func.min(outbox.c.due_ms)).where(outbox.c.due_ms > bindparam("after_ms")))
+
+    @cached_property
+    def outbox_queued(self) -> Query:
+        """Rows that go out by now, beyond the place where the last look ended."""
+        return self._compile(
+            select(outbox)
+            .where(
+                outbox.c.due_ms.is_not(None),
+                outbox.c.state == "queued",
+                outbox.c.due_ms <= bindparam("now_ms"),
+            )
+            .order_by(outbox.c.due_ms, outbox.c.id)
+            .limit(bindparam("most"))
+        )
+
+    @cached_property
+    def put_receipt(self) -> Query:
+        return self._upsert(receipt)
+
+    @cached_property
+    def receipt_row(self) -> Query:
+        return self._compile(
+            select(receipt).where(
+                receipt.c.account == bindparam("account"),
+                receipt.c.smsc_id == bindparam("smsc_id"),
+                receipt.c.msisdn == bindparam("msisdn"),
+            )
+        )
+
+    # -- jobs
+
+    @cached_property
+    def jobs_due(self) -> Query:
+        return self._compile(
+            select(job).where(job.c.due_ms <= bindparam("now_ms")).order_by(job.c.due_ms).limit(bindparam("most"))
+        )
+
+    @cached_property
+    def next_job(self) -> Query:
+        return self._compile(select(func.min(job.c.due_ms)))
+
+    @cached_property
+    def job_row(self) -> Query:
+        return self._compile(select(job).where(*self._one(job)))
+
+    @cached_property
+    def delete_job(self) -> Query:
+        return self._compile(delete(job).where(*self._one(job)))
+
+    @cached_property
+    def put_off_job(self) -> Query:
+        return self._compile(
+            update(job)
+            .where(*self._one(job))
+            .values({name: bindparam(f"new_{name}") for name in ("due_ms", "body", "attempts")})
+        )
+
+    @cached_property
+    def fired(self) -> Query:
+        return self._compile(select(schema.fired.c.at_ms).where(schema.fired.c.job == bindparam("given_job")))
+
+    # -- retention
+
+    def purge(self, table: Table, column: str) -> Query:
+        """Delete a few of the oldest finished rows made before a bound."""
+        keys = list(table.primary_key)
+        old = select(*keys).where(table.c[column] < bindparam("before")).limit(bindparam("most"))
+        if table is outbox:
+            old = old.where(outbox.c.due_ms.is_(None))
+        from sqlalchemy import tuple_
+
+        return self._compile(delete(table).where(tuple_(*keys).in_(old)))
