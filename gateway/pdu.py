@@ -311,6 +311,12 @@ def decode(frame: bytes) -> Pdu:
     return reader(frame, sequence, status)
 
 
+def response_to(command_id: int, sequence: int, status: int) -> Pdu:
+    """The response to a request, without a body; generic_nack to what has no response of its own."""
+    pdu = _BY_COMMAND_ID.get(command_id | RESPONSE, GenericNack)
+    return pdu(sequence, status)
+
+
 def frames(buffer: bytearray) -> Iterator[bytes]:
     """Take the whole frames off the front of a stream, and leave the beginning of the next one.
 
@@ -499,4 +505,5 @@ PDUS: tuple[type[Pdu], ...] = (
     SubmitSm, SubmitSmResp, DeliverSm, DeliverSmResp, DataSm, DataSmResp,
     QuerySm, QuerySmResp, CancelSm, CancelSmResp, ReplaceSm, ReplaceSmResp, AlertNotification,
 )  # fmt: skip
+_BY_COMMAND_ID = {pdu.command_id: pdu for pdu in PDUS}
 _READERS: dict[int, Reader] = {pdu.command_id: _compile(pdu) for pdu in PDUS}

@@ -48,7 +48,7 @@ _STATES_BY_WORD = {
     "UNKNOWN": ReceiptState.UNKNOWN,
     "REJECTD": ReceiptState.REJECTED,
 }
-_KEY = re.compile(rb"\b(id|stat|err):\s*([^\s:]+)", re.IGNORECASE)
+_KEY = re.compile(rb"\b(id|stat|err):\s*([^\s:]+)(?=\s|\Z)", re.IGNORECASE)
 _BODY = re.compile(rb"\btext:", re.IGNORECASE)
 
 

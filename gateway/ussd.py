@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.pdu import ITS_SESSION_INFO, USSD_SERVICE_OP, DeliverSm, Tlvs
+from gateway.pdu import ITS_SESSION_INFO, USSD_SERVICE_OP, DataSm, DeliverSm, Tlvs
 from vas.messages import UssdTurn
 
 DialectName = Literal["spec"]
@@ -48,8 +48,8 @@ DIALECTS: dict[DialectName, Dialect] = {
 }
 
 
-def read(pdu: DeliverSm, dialect: Dialect) -> UssdTurn | None:
-    """The turn of a dialogue that a deliver_sm is; None if it is no USSD."""
+def read(pdu: DeliverSm | DataSm, dialect: Dialect) -> UssdTurn | None:
+    """The turn of a dialogue that a PDU is; None if it is no USSD."""
     operation = pdu.tlv(USSD_SERVICE_OP)
     if not operation:
         return None
