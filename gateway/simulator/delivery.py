@@ -102,6 +102,7 @@ class Delivery:
         self._pumping = False
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self._opened = asyncio.Event()
         self.owed = 0
         """Messages neither acknowledged nor dropped."""
         self.outcomes = dict.fromkeys(Outcome, 0)
@@ -110,6 +111,7 @@ class Delivery:
     def open(self, bind: Bind) -> None:
         self._binds.append(bind)
         self._queues.setdefault(bind.account, deque())
+        self._opened.set()
         self.pump_soon()
 
     def close(self, bind: Bind) -> None:
@@ -140,6 +142,12 @@ class Delivery:
         else:
             delay = self._retry_seconds[min(len(mo.attempts), len(self._retry_seconds)) - 1]
             asyncio.get_running_loop().call_later(delay, self._again, mo)
+
+    async def receivers(self, binds: int) -> None:
+        """Return once so many may be delivered to."""
+        while len(self._binds) < binds:
+            self._opened.clear()
+            await self._opened.wait()
 
     async def quiet(self) -> None:
         """Return once nothing is owed."""

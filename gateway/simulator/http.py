@@ -228,5 +228,7 @@ async def _problems(
         return _problem(400, "The request cannot be understood", str(error))
     except NoDialogue:
         return _problem(409, "No screen is waiting", "Dial a code first, and answer the screen that comes.")
+    except web.HTTPClientError as refusal:
+        return _problem(refusal.status, refusal.reason, "GET / says what there is.")
     except (QueueFull, asyncio.QueueFull):
         return _problem(503, "The simulator is full", "Wait until an ESME has taken what is owed to it.")
