@@ -1,32 +1,30 @@
 """Bytes to SMPP 3.4 PDUs and back. Pure.
 
 Each PDU is declared once, below, as a struct: an `int` is one octet, a width is the most octets that a C-octet
-string takes with its NUL. At import every declaration is compiled into two functions, one regular expression that
-reads the whole mandatory part and one cached `struct.Struct` for each combination of lengths that writes it.
-Nothing is decoded as text here, and nothing is dropped.
+string takes with its NUL. At import `gateway.codec` compiles every declaration. Nothing is decoded as text here, and
+nothing is dropped.
 """
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any, ClassVar, get_type_hints
+from collections.abc import Callable, Iterator
+from typing import Annotated, ClassVar
 
 import msgspec
 
+from gateway.codec import RESPONSE as RESPONSE
+from gateway.codec import RINVCMDID as RINVCMDID
+from gateway.codec import RINVCMDLEN as RINVCMDLEN
+from gateway.codec import RINVMSGLEN as RINVMSGLEN
+from gateway.codec import RINVPARLEN as RINVPARLEN
+from gateway.codec import Reader, compile_pdu
+from gateway.codec import Tlvs as Tlvs
 from vas.errors import SmppError
 
 HEADER_OCTETS = 16
 PDU_OCTETS_MAX = 65_536
-RESPONSE = 0x8000_0000
-"""The bit that a response's command_id adds to its request's."""
 SEQUENCE_MAX = 0x7FFF_FFFF
-
-RINVMSGLEN = 0x01
-RINVCMDLEN = 0x02
-RINVCMDID = 0x03
-RINVPARLEN = 0xC2
 
 # Tags of optional parameters, SMPP 3.4 §5.3.2; the last ones are of SMPP 5.0 §4.8.4 and met on 3.4 links.
 DEST_ADDR_SUBUNIT = 0x0005
@@ -61,8 +59,6 @@ SOURCE_NETWORK_ID = 0x060D
 DEST_NETWORK_ID = 0x060E
 SOURCE_NODE_ID = 0x060F
 DEST_NODE_ID = 0x0610
-
-Tlvs = tuple[tuple[int, bytes], ...]
 
 # Widths of SMPP 3.4 §5.2.
 SystemId = Annotated[bytes, 16]
@@ -336,169 +332,6 @@ def frames(buffer: bytearray) -> Iterator[bytes]:
         del buffer[:start]
 
 
-_TLV = struct.Struct(">HH")
-
-
-def _read_tlvs(frame: bytes, start: int) -> Tlvs:
-    tlvs, whole = _walk_tlvs(frame, start)
-    if not whole and frame[start] == 0:  # one NUL too many after the text shifts all that follows
-        shifted, fits = _walk_tlvs(frame, start + 1)
-        return shifted if fits else tlvs
-    return tlvs
-
-
-def _walk_tlvs(frame: bytes, start: int) -> tuple[Tlvs, bool]:
-    """The parameters, the last one clipped; and whether they ended where the frame does."""
-    tlvs, end = [], len(frame)
-    while end - start >= 4:
-        tag, octets = _TLV.unpack_from(frame, start)
-        if tag == 0:  # reserved, so these are stray NULs
-            start += 1
-            continue
-        start += 4
-        tlvs.append((tag, frame[start : start + octets]))
-        start += octets
-    return tuple(tlvs), start == end or (start < end and not any(frame[start:]))
-
-
-def _write_tlvs(tlvs: Iterable[tuple[int, bytes]]) -> bytes:
-    return b"".join([_TLV.pack(tag, len(value)) + value for tag, value in tlvs])
-
-
-Reader = Callable[[bytes, int, int], Pdu]
-_Layout = list[tuple[str, Any]]
-"""Field names in the wire's order, each with the width of a C-octet string, `int`, or "sm_length"."""
-
-
-def _layout(pdu: type[Pdu]) -> _Layout:
-    hints = get_type_hints(pdu, include_extras=True)
-    layout: _Layout = []
-    for name in pdu.__struct_fields__[len(Pdu.__struct_fields__) :]:
-        kind = int if hints[name] is int else hints[name].__metadata__[0]
-        if kind == "sm_length":
-            layout.append(("sm_length", int))
-        layout.append((name, kind))
-    return layout
-
-
-def _compile(pdu: type[Pdu]) -> Reader:
-    """Give a PDU its `encode`; the function that reads it."""
-    layout = _layout(pdu)
-    scope: dict[str, Any] = {
-        "Pdu": pdu,
-        "SmppError": SmppError,
-        "mandatory": re.compile(_pattern(pdu, layout), re.DOTALL).match,
-        "read_tlvs": _read_tlvs,
-        "write_tlvs": _write_tlvs,
-        "packer": _packer(layout),
-        "packers": {},
-        "header": struct.Struct(">IIII").pack,
-        "StructError": struct.error,
-    }
-    exec(_reader_source(pdu, layout) + _writer_source(pdu, layout), scope)  # noqa: S102
-    setattr(pdu, "encode", scope["encode"])  # noqa: B010
-    reader: Reader = scope["read"]
-    return reader
-
-
-def _pattern(pdu: type[Pdu], layout: _Layout) -> bytes:
-    """One group for each string, and one for each run of integers."""
-    pattern = ""
-    for kind, names in _runs(layout):
-        if kind is int:
-            pattern += f"(.{{{len(names)}}})"
-        elif kind != "sm_length":
-            pattern += rf"([^\0]{{0,{kind - 1}}})\0"
-    if pdu.command_id & RESPONSE and pattern.endswith(r"\0"):
-        pattern = pattern.removesuffix(r"\0") + r"(?:\0|\Z)"
-    return pattern.encode()
-
-
-def _runs(layout: _Layout) -> Iterator[tuple[Any, list[str]]]:
-    run: list[str] = []
-    for name, kind in layout:
-        if kind is int:
-            run.append(name)
-            continue
-        if run:
-            yield int, run
-            run = []
-        yield kind, [name]
-    if run:
-        yield int, run
-
-
-def _reader_source(pdu: type[Pdu], layout: _Layout) -> str:
-    targets = [
-        f"({', '.join(names)},)" if kind is int else names[0] for kind, names in _runs(layout) if kind != "sm_length"
-    ]
-    fields = "".join(f", {name}" for name, _ in layout if name != "sm_length")
-    response = bool(pdu.command_id & RESPONSE)
-    lines = [
-        "def read(frame, sequence, status):",
-        "    if len(frame) == 16: return Pdu(sequence, status)" if response else "",
-        "    match = mandatory(frame, 16)",
-        "    if match is None:",
-        "        if status: return Pdu(sequence, status)" if response else "",
-        f"        raise SmppError({RINVPARLEN}, 'mandatory part of {pdu.__name__} unreadable')",
-        f"    {', '.join(targets)}, = match.groups()" if targets else "",
-        "    end = match.end()",
-    ]
-    if any(kind == "sm_length" for _, kind in layout):
-        lines += [
-            "    start = end",
-            "    end += sm_length",
-            f"    if end > len(frame): raise SmppError({RINVMSGLEN}, 'sm_length past the end')",
-            "    short_message = frame[start:end]",
-        ]
-    lines += [
-        "    tlvs = read_tlvs(frame, end) if end < len(frame) else ()",
-        f"    return Pdu(sequence, status, tlvs{fields})",
-    ]
-    return "\n".join(line for line in lines if line) + "\n"
-
-
-def _writer_source(pdu: type[Pdu], layout: _Layout) -> str:
-    strings = [name for name, kind in layout if isinstance(kind, int)]
-    fields = [name for name, _ in layout if name != "sm_length"]
-    empty = " or ".join(f"self.{name}" for name in [*fields, "tlvs"])
-    arguments = "".join(
-        ", len(self.short_message)" if name == "sm_length" else f", self.{name}"
-        for name, kind in layout
-        if kind != "sm_length"
-    )
-    with_nul = " or ".join(f"0 in self.{name}" for name in strings)
-    lines = [
-        "def encode(self):",
-        f"    if self.status and not ({empty}): return header(16, {pdu.command_id}, self.status, self.sequence)"
-        if pdu.command_id & RESPONSE
-        else "",
-        f"    if {with_nul}: raise SmppError({RINVPARLEN}, 'NUL in a string of {pdu.__name__}')" if strings else "",
-        f"    lengths = ({''.join(f'len(self.{name}), ' for name in strings)})",
-        "    pack, octets = packers.get(lengths) or packers.setdefault(lengths, packer(lengths))",
-        f"    tail = {'self.short_message' if 'short_message' in fields else repr(b'')}",
-        "    if self.tlvs: tail += write_tlvs(self.tlvs)",
-        f"    try: return pack(octets + len(tail), {pdu.command_id}, self.status, self.sequence{arguments}) + tail",
-        "    except StructError as error:",
-        f"        raise SmppError({RINVPARLEN}, f'{pdu.__name__}: {{error}}') from None",
-    ]
-    return "\n".join(line for line in lines if line) + "\n"
-
-
-def _packer(layout: _Layout) -> Callable[[tuple[int, ...]], tuple[Callable[..., bytes], int]]:
-    """From the strings' lengths to what packs the header and the mandatory part, and its size in octets."""
-    widths = [kind for _, kind in layout if isinstance(kind, int)]
-    template = ">IIII" + "".join("B" if kind is int else "%dsx" for _, kind in layout if kind != "sm_length")
-
-    def packer(lengths: tuple[int, ...]) -> tuple[Callable[..., bytes], int]:
-        if any(length >= width for length, width in zip(lengths, widths, strict=True)):
-            raise SmppError(RINVPARLEN, "string too long")
-        packing = struct.Struct(template % lengths)
-        return packing.pack, packing.size
-
-    return packer
-
-
 PDUS: tuple[type[Pdu], ...] = (
     BindReceiver, BindReceiverResp, BindTransmitter, BindTransmitterResp, BindTransceiver, BindTransceiverResp,
     Outbind, Unbind, UnbindResp, EnquireLink, EnquireLinkResp, GenericNack,
@@ -506,4 +339,7 @@ PDUS: tuple[type[Pdu], ...] = (
     QuerySm, QuerySmResp, CancelSm, CancelSmResp, ReplaceSm, ReplaceSmResp, AlertNotification,
 )  # fmt: skip
 _BY_COMMAND_ID = {pdu.command_id: pdu for pdu in PDUS}
-_READERS: dict[int, Reader] = {pdu.command_id: _compile(pdu) for pdu in PDUS}
+_READERS: dict[int, Reader[Pdu]] = {
+    pdu.command_id: compile_pdu(pdu, pdu.command_id, pdu.__struct_fields__[len(Pdu.__struct_fields__) :])
+    for pdu in PDUS
+}

@@ -116,7 +116,7 @@ def _same(message_id: str) -> str:
 
 
 def _strip0(message_id: str) -> str:
-    return message_id.lstrip("0")
+    return message_id.lstrip("0") or message_id[-1:]
 
 
 def _hex_to_dec(message_id: str) -> str:
@@ -131,7 +131,7 @@ def _dec_to_hex(message_id: str) -> str:
 
 
 def _hex(message_id: str) -> str:
-    return message_id.lower().lstrip("0")
+    return _strip0(message_id.lower())
 
 
 _SUBMITTED: dict[ReceiptId, Callable[[str], str]] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from vas.alphabet import gsm_decode, gsm_encode, sms_parts, ucs2_encode
+from vas.alphabet import SMS_SEPTETS, SMS_UNITS, gsm_decode, gsm_encode, sms_parts, ucs2_encode
 
 GSM = 0x00
 UCS2 = 0x08
@@ -50,9 +50,9 @@ def split(text: str, reference: int) -> list[Segment]:
     A longer text gives more segments than can be numbered: the caller asks `vas.alphabet.sms_segments` first.
     """
     whole = encode(text)
-    parts = sms_parts(text)
-    if len(parts) == 1:
+    if len(whole.octets) <= (2 * SMS_UNITS if whole.data_coding == UCS2 else SMS_SEPTETS):
         return [Segment(whole.data_coding, whole.octets)]
+    parts = sms_parts(text)
     write = ucs2_encode if whole.data_coding == UCS2 else _septets
     return [
         Segment(
