@@ -1,0 +1,180 @@
+"""The operations' listener over a real SQLite file and a platform that is only told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, get_args
+
+import aiosqlite
+import msgspec
+import pytest
+import sqlalchemy
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import CollectorRegistry
+from sqlalchemy import insert
+
+from vas.admin import BOUND, Overview, Platform, ReplayedChange, ReplayedReply, ReplayResult, create_app, store
+from vas.admin.authentication import digest, new_key
+from vas.admin.roles import Role
+from vas.errors import Refused, StoreError
+from vas.metrics import Metrics
+from vas.store import schema
+from vas.store.ids import Ids, milliseconds, shard_of
+from vas.store.sql import Query, compiled
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+ANN, BOB = "84912345678", "84987654321"
+SECRET = "meet me at nine"
+
+REPLAYED = ReplayResult(
+    "answered", (ReplayedReply(BOB, "please_call"),), (ReplayedChange(ANN, "spend"),), "has since succeeded"
+)
+
+
+class FakeBind(msgspec.Struct, frozen=True):
+    account: str = "main"
+    type: str = "transceiver"
+    state: str = BOUND
+    since: datetime = NOW
+    system_id: str = "vas"
+    window_used: int = 3
+    window_max: int = 50
+    last_error: str = ""
+    reconnects: int = 0
+    received: int = 10
+    sent: int = 9
+    throttled: int = 0
+    last_received_at: datetime | None = NOW
+    last_sent_at: datetime | None = None
+
+
+class FakeOperations:
+    def __init__(self) -> None:
+        self.all_binds = [FakeBind(), FakeBind(state="connecting")]
+        self.writable = True
+        self.replayed: list[tuple[int, bool, str]] = []
+        self.refuses: str | None = None
+
+    def binds(self) -> list[FakeBind]:
+        return self.all_binds
+
+    def overview(self) -> Overview:
+        millisecond = timedelta(milliseconds=1)
+        return Overview(
+            "1.2.3", timedelta(hours=1), 10.5, 9.5, 7, timedelta(seconds=2), 4, 3 * millisecond, 9 * millisecond, None
+        )
+
+    async def store_writable(self) -> bool:
+        return self.writable
+
+    async def replay(self, dead_letter_id: int, *, dry_run: bool, who: str) -> ReplayResult:
+        if self.refuses is not None:
+            raise Refused(self.refuses)
+        self.replayed.append((dead_letter_id, dry_run, who))
+        return REPLAYED
+
+
+class File:
+    """Reader and writer of one SQLite file, on connections of their own, as the engine has them."""
+
+    def __init__(self, reading: aiosqlite.Connection, writing: aiosqlite.Connection) -> None:
+        self._reading, self._writing = reading, writing
+        self.broken = False
+
+    async def read(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await self._reading.execute_fetchall(sql, tuple(params))]
+
+    async def write(self, statement: Query, *rows: Mapping[str, object]) -> None:
+        if self.broken:
+            raise StoreError
+        await self._writing.executemany(statement.text, [statement.params(**row) for row in rows])
+        await self._writing.commit()
+
+
+class World:
+    """The listener, its client, and what stands behind it."""
+
+    def __init__(self, file: File, platform: Platform, operations: FakeOperations, client: Any) -> None:
+        self.file = file
+        self.platform = platform
+        self.operations = operations
+        self.client = client
+        self.keys: dict[str, str] = {}
+        self.ids = Ids(1)
+
+    async def get(self, path: str, role: str = "admin") -> ClientResponse:
+        return await self.ask("GET", path, role)
+
+    async def post(self, path: str, body: object, role: str = "admin") -> ClientResponse:
+        return await self.ask("POST", path, role, json=body)
+
+    async def ask(self, method: str, path: str, role: str, **kwargs: Any) -> ClientResponse:
+        headers = {"Authorization": f"Bearer {self.keys[role]}"}
+        response: ClientResponse = await self.client.request(method, path, headers=headers, **kwargs)
+        return response
+
+    def new_id(self, at: datetime = NOW) -> int:
+        return self.ids.next(milliseconds(at))
+
+    async def put(self, table: sqlalchemy.Table, values: dict[str, Any], **usual: Any) -> int:
+        """A row of `values`, for the rest of the usual ones; its id."""
+        row = {**usual, **values}
+        await self.file.write(compiled(insert(table), columns=tuple(row)), row)
+        return int(row["id"])
+
+    async def received(self, msisdn: str = ANN, at: datetime = NOW, **values: Any) -> int:
+        """An inbox row; its id."""
+        return await self.put(
+            schema.inbox, values,
+            shard=shard_of(msisdn), msisdn=msisdn, id=self.new_id(at), kind="sms", account="main", session=1,
+            ordinal=1, received_ms=milliseconds(at), sent_to="9105", text=SECRET, service="callme",
+            handler="call_back", why="CM {friend}", result="answered", reply="sent", steps=b"[]", copies=0,
+        )  # fmt: skip
+
+    async def sent(self, msisdn: str = BOB, at: datetime = NOW, cause: int = 0, **values: Any) -> int:
+        """An outbox row; its id."""
+        return await self.put(
+            schema.outbox, values,
+            shard=shard_of(msisdn), msisdn=msisdn, id=self.new_id(at), cause=cause, origin=ANN, service="callme",
+            kind="sms", source="9105", account="main", text=SECRET, key="please_call", params=b"", settle="",
+            once=False, reply=True, created_ms=milliseconds(at), expires_ms=milliseconds(at + timedelta(days=1)),
+            due_ms=None, state="queued", attempts=0, segments=1, smsc_ids="", sent_ms=None, settled_ms=None,
+            status=0, error="",
+        )  # fmt: skip
+
+    async def failed(self, msisdn: str = ANN, at: datetime = NOW, cause: int = 0, **values: Any) -> int:
+        """A dead letter; its id."""
+        return await self.put(
+            schema.dead_letter, values,
+            id=self.new_id(at), kind="command", cause=cause, msisdn=msisdn, service="callme", handler="call_back",
+            error=f"ValueError: {msisdn}", trace="rules.py:7 spend", body=b'{"text":"meet me at nine"}',
+            at_ms=milliseconds(at), replayed_ms=None, replayed_by="",
+        )  # fmt: skip
+
+    async def audit(self) -> list[store.AuditRow]:
+        """Every row, oldest first."""
+        found = await store.audited(self.file, store.Span(0, store.LAST_ID, 1000), None)
+        return found[::-1]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'vas.db'}")
+    schema.metadata.create_all(engine)
+    engine.dispose()
+    async with (
+        aiosqlite.connect(tmp_path / "vas.db") as reading,
+        aiosqlite.connect(tmp_path / "vas.db") as writing,
+    ):
+        await writing.execute("PRAGMA journal_mode=WAL")
+        file, operations = File(reading, writing), FakeOperations()
+        platform = Platform(file, file, operations, Metrics(CollectorRegistry()), Ids(0), lambda: NOW)
+        async with TestClient(TestServer(create_app(platform))) as client:
+            made = World(file, platform, operations, client)
+            for role in get_args(Role):
+                made.keys[role] = new_key()
+                await store.put_key(file, role, role, digest(made.keys[role]), milliseconds(NOW))
+            yield made

@@ -1,0 +1,32 @@
+"""HTTP for operations: health, metrics, and the admin API."""
+
+from vas.admin.app import create_app, serve
+from vas.admin.authentication import make_first_key
+from vas.admin.platform import (
+    BOUND,
+    BindStatus,
+    Operations,
+    Overview,
+    Platform,
+    Reader,
+    ReplayedChange,
+    ReplayedReply,
+    ReplayResult,
+    Writer,
+)
+
+__all__ = [
+    "BOUND",
+    "BindStatus",
+    "Operations",
+    "Overview",
+    "Platform",
+    "Reader",
+    "ReplayResult",
+    "ReplayedChange",
+    "ReplayedReply",
+    "Writer",
+    "create_app",
+    "make_first_key",
+    "serve",
+]

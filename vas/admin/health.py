@@ -1,0 +1,140 @@
+"""How the platform is: for the balancer, for Prometheus, for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Literal
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ConfigDict
+
+from vas.admin.authentication import PLATFORM
+from vas.admin.platform import BOUND, BindStatus
+from vas.admin.problems import Flaw, Problem
+from vas.admin.values import Model
+
+
+class Alive(Model):
+    status: Literal["alive"] = "alive"
+
+
+class Ready(Model):
+    status: Literal["ready"] = "ready"
+
+
+async def healthz(_request: web.Request) -> Alive:
+    """Whether the process answers."""
+    return Alive()
+
+
+async def readyz(request: web.Request) -> Ready:
+    """Whether commands can be received and kept: each account has a bind that is up, the store takes writes.
+
+    If not, a problem with status 503 gives every reason.
+    """
+    operations = request.app[PLATFORM].operations
+    flaws = _unbound(operations.binds())
+    if not await operations.store_writable():
+        flaws.append(Flaw(where="store", message="It cannot be written."))
+    if flaws:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready.", errors=flaws)
+    return Ready()
+
+
+def _unbound(binds: Sequence[BindStatus]) -> list[Flaw]:
+    if not binds:
+        return [Flaw(where="binds", message="There is no bind.")]
+    up = {bind.account for bind in binds if bind.state == BOUND}
+    down = sorted({bind.account for bind in binds} - up)
+    return [Flaw(where=f"binds.{account}", message="No bind of this account is up.") for account in down]
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Prometheus' text format; the gauges are read now."""
+    platform = request.app[PLATFORM]
+    shown, overview = platform.metrics, platform.operations.overview()
+    shown.outbox_queued.set(overview.queued)
+    shown.unfinished_commands.set(overview.unfinished)
+    shown.binds.clear()
+    for (account, state), count in Counter((b.account, b.state) for b in platform.operations.binds()).items():
+        shown.binds.labels(account, state).set(count)
+    return web.Response(body=generate_latest(shown.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+class OverviewNow(Model):
+    version: str
+    uptime_seconds: float
+    binds_up: int
+    binds: int
+    received_per_second: float
+    """Commands received, over the last minute."""
+    sent_per_second: float
+    """Messages submitted, over the last minute."""
+    queued: int
+    """Messages that wait to be submitted."""
+    oldest_queued_seconds: float | None
+    """Null: nothing waits."""
+    unfinished: int
+    """Commands received and not yet answered."""
+    latency_p50_ms: float | None
+    """From a deliver_sm to the submit_sm_resp of its reply; null: nothing measured yet."""
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+
+
+async def get_overview(request: web.Request) -> OverviewNow:
+    """How the platform is, in one look."""
+    operations = request.app[PLATFORM].operations
+    overview, binds = operations.overview(), operations.binds()
+    return OverviewNow(
+        version=overview.version,
+        uptime_seconds=overview.uptime.total_seconds(),
+        binds_up=sum(bind.state == BOUND for bind in binds),
+        binds=len(binds),
+        received_per_second=overview.received_per_second,
+        sent_per_second=overview.sent_per_second,
+        queued=overview.queued,
+        oldest_queued_seconds=None if overview.oldest_queued is None else overview.oldest_queued.total_seconds(),
+        unfinished=overview.unfinished,
+        latency_p50_ms=_milliseconds(overview.latency_p50),
+        latency_p95_ms=_milliseconds(overview.latency_p95),
+        latency_p99_ms=_milliseconds(overview.latency_p99),
+    )
+
+
+def _milliseconds(span: timedelta | None) -> float | None:
+    return None if span is None else span / timedelta(milliseconds=1)
+
+
+class Bind(Model):
+    model_config = ConfigDict(from_attributes=True)
+
+    account: str
+    type: str
+    """transceiver, transmitter or receiver."""
+    state: str
+    """`bound`, or a word for what it is instead."""
+    since: datetime
+    system_id: str
+    window_used: int
+    """Requests sent and not yet answered."""
+    window_max: int
+    last_error: str
+    reconnects: int
+    received: int
+    """deliver_sm and data_sm that came in."""
+    sent: int
+    """submit_sm that went out."""
+    throttled: int
+    """submit_sm refused with RTHROTTLED or RMSGQFUL."""
+    last_received_at: datetime | None
+    last_sent_at: datetime | None
+
+
+async def list_binds(request: web.Request) -> list[Bind]:
+    """Every bind, and how it is."""
+    return [Bind.model_validate(bind) for bind in request.app[PLATFORM].operations.binds()]

@@ -1,0 +1,26 @@
+"""Roles, and what each may do: the scopes that operations ask for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Role = Literal["viewer", "support", "operator", "finance", "admin"]
+
+OVERVIEW = "overview:read"
+BINDS = "binds:read"
+MESSAGES = "messages:read"
+PERSONAL = "personal:read"
+"""Numbers in full, and texts of messages; each such reading is audited."""
+DEAD_LETTERS = "dead_letters:read"
+REPLAY = "dead_letters:replay"
+AUDIT = "audit:read"
+KEYS = "keys:write"
+
+_VIEWER = frozenset({OVERVIEW, BINDS, MESSAGES})
+SCOPES: dict[Role, frozenset[str]] = {
+    "viewer": _VIEWER,
+    "support": _VIEWER | {PERSONAL, DEAD_LETTERS},
+    "operator": _VIEWER | {DEAD_LETTERS, REPLAY},
+    "finance": _VIEWER,
+    "admin": _VIEWER | {PERSONAL, DEAD_LETTERS, REPLAY, AUDIT, KEYS},
+}
