@@ -139,8 +139,9 @@ def _writer_source(name: str, command_id: int, layout: _Layout) -> str:
         f"    lengths = ({''.join(f'len(self.{field}), ' for field in strings)})",
         "    pack, octets = packers.get(lengths) or packers.setdefault(lengths, packer(lengths))",
         f"    tail = {'self.short_message' if 'short_message' in fields else repr(b'')}",
-        "    if self.tlvs: tail += write_tlvs(self.tlvs)",
-        f"    try: return pack(octets + len(tail), {command_id}, self.status, self.sequence{arguments}) + tail",
+        "    try:",
+        "        if self.tlvs: tail += write_tlvs(self.tlvs)",
+        f"        return pack(octets + len(tail), {command_id}, self.status, self.sequence{arguments}) + tail",
         "    except StructError as error:",
         f"        raise SmppError({RINVPARLEN}, f'{name}: {{error}}') from None",
     ]
