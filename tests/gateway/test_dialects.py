@@ -1,0 +1,146 @@
+"""Receipts as they were seen in the field, and USSD as SMPP 3.4 defines it."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway import receipts, ussd
+from gateway.pdu import DeliverSm
+from gateway.receipts import ReceiptFacts, ReceiptId
+from gateway.status import StatusClass, status_class, status_name, status_words
+from gateway.ussd import DIALECTS
+from vas.messages import ReceiptState, UssdTurn
+
+STANDARD = (
+    b"id:0123456789 sub:001 dlvrd:001 submit date:2611221430 done date:2611221431 stat:DELIVRD err:000 text:Please call"
+)
+DELIVERED = ReceiptFacts("0123456789", ReceiptState.DELIVERED, "000")
+
+
+def facts(body: bytes, dialect: ReceiptId = "same", tlvs: tuple[tuple[int, bytes], ...] = ()) -> ReceiptFacts:
+    return receipts.read(DeliverSm(esm_class=4, tlvs=tlvs), body, dialect)
+
+
+@pytest.mark.parametrize(
+    "body, expected",
+    [
+        pytest.param(STANDARD, DELIVERED, id="Appendix B"),
+        pytest.param(STANDARD.replace(b"text:", b"Text:"), DELIVERED, id="Text:"),
+        pytest.param(STANDARD.replace(b"sub:001 dlvrd:001 ", b""), DELIVERED, id="no sub and dlvrd"),
+        pytest.param(STANDARD.replace(b"2611221430", b"261122143005"), DELIVERED, id="dates with seconds"),
+        pytest.param(
+            STANDARD.replace(b"DELIVRD err:000", b"UNDELIV err:ABSENT"),
+            ReceiptFacts("0123456789", ReceiptState.UNDELIVERABLE, "ABSENT"),
+            id="err in letters",
+        ),
+        pytest.param(
+            STANDARD.replace(b"Please call", b"id:666 stat:REJECTD err:666"), DELIVERED, id="keys inside the text"
+        ),
+        pytest.param(b"stat:EXPIRED id:9", ReceiptFacts("9", ReceiptState.EXPIRED, ""), id="another order"),
+        pytest.param(b"id: sub:001 stat:DELIVRD", ReceiptFacts("", ReceiptState.DELIVERED, ""), id="empty id"),
+        pytest.param(b"id:1 stat:WHAT", ReceiptFacts("1", ReceiptState.UNKNOWN, ""), id="a state of their own"),
+        pytest.param(b"\xff\x00\x1b", ReceiptFacts("", ReceiptState.UNKNOWN, ""), id="noise"),
+    ],
+)
+def test_a_receipt_is_read_in_every_spelling(body: bytes, expected: ReceiptFacts) -> None:
+    assert facts(body) == expected
+
+
+def test_optional_parameters_go_before_the_text() -> None:
+    tlvs = ((0x1E, b"77\0"), (0x427, b"\x05"), (0x423, b"\x03\x00\x0b"))
+    assert facts(STANDARD, tlvs=tlvs) == ReceiptFacts("77", ReceiptState.UNDELIVERABLE, "000")
+    assert facts(b"", tlvs=tlvs) == ReceiptFacts("77", ReceiptState.UNDELIVERABLE, "11")
+
+
+@pytest.mark.parametrize(
+    "dialect, submitted, receipted",
+    [
+        ("same", b"00aF", b"00aF"),
+        ("hex_to_dec", b"1A2B", b"6699"),
+        ("hex_to_dec", b"1A2B", b"0000006699"),
+        ("dec_to_hex", b"6699", b"1A2B"),
+        ("dec_to_hex", b"6699", b"00001a2b"),
+        ("strip0", b"0000123", b"123"),
+        ("strip0", b"0", b"000"),
+    ],
+)
+def test_the_id_of_a_receipt_meets_the_id_of_its_submission(
+    dialect: ReceiptId, submitted: bytes, receipted: bytes
+) -> None:
+    expected = receipts.submitted_id(submitted, dialect)
+    assert facts(b"id:" + receipted + b" stat:DELIVRD", dialect).smsc_id == expected
+    assert facts(b"id:999 stat:DELIVRD", dialect, ((0x1E, submitted + b"\0"),)).smsc_id == expected
+
+
+@pytest.mark.parametrize("dialect", ["hex_to_dec", "dec_to_hex"])
+def test_an_id_that_is_no_number_stays_as_it_is(dialect: ReceiptId) -> None:
+    assert receipts.submitted_id(b"a-9-z", dialect) == "a-9-z"
+
+
+def test_a_subscriber_cannot_write_a_receipt() -> None:
+    assert not receipts.is_receipt(DeliverSm(short_message=STANDARD))
+    assert not receipts.is_receipt(DeliverSm(esm_class=0x40, short_message=STANDARD))
+    assert receipts.is_receipt(DeliverSm(esm_class=0x04))
+    assert receipts.is_receipt(DeliverSm(esm_class=0x20))
+    assert receipts.is_receipt(DeliverSm(tlvs=((0x1E, b"1\0"),)))
+
+
+def turn(*tlvs: tuple[int, bytes]) -> UssdTurn | None:
+    return ussd.read(DeliverSm(source_addr=b"84912345678", tlvs=tlvs), DIALECTS["spec"])
+
+
+@pytest.mark.parametrize(
+    "operation, session, begin, ended",
+    [
+        pytest.param(1, "4D00", True, False, id="PSSR indication"),
+        pytest.param(0, "4D00", True, False, id="PSSD indication"),
+        pytest.param(18, "4D02", False, False, id="USSR confirm"),
+        pytest.param(18, "4D03", False, True, id="end bit"),
+        pytest.param(19, "4D02", False, True, id="USSN confirm"),
+    ],
+)
+def test_a_turn_of_the_spec_dialect(operation: int, session: str, begin: bool, ended: bool) -> None:
+    info = bytes.fromhex(session)
+    assert turn((0x501, bytes((operation,))), (0x1383, info)) == UssdTurn(
+        dialogue="84912345678/4d", begin=begin, ended=ended, token=info
+    )
+
+
+def test_a_dialogue_without_session_info_is_the_subscribers_own() -> None:
+    assert turn((0x501, b"\x01")) == UssdTurn(dialogue="84912345678/", begin=True)
+
+
+def test_an_sms_is_no_turn() -> None:
+    assert turn((0x204, b"\0\1")) is None
+
+
+def test_a_reply_waits_or_ends_the_dialogue() -> None:
+    token, spec = bytes.fromhex("4D06"), DIALECTS["spec"]
+    assert ussd.write(token, more=True, dialect=spec) == ((0x501, b"\x02"), (0x1383, b"\x4d\x06"))
+    assert ussd.write(token, more=False, dialect=spec) == ((0x501, b"\x11"), (0x1383, b"\x4d\x07"))
+    assert ussd.write(b"", more=False, dialect=spec) == ((0x501, b"\x11"),)
+
+
+@pytest.mark.parametrize(
+    "status, kind",
+    [
+        (0x00, StatusClass.OK),
+        (0x58, StatusClass.THROTTLE),
+        (0x14, StatusClass.THROTTLE),
+        (0x08, StatusClass.TRANSIENT),
+        (0x04, StatusClass.SESSION),
+        (0x0B, StatusClass.PERMANENT),
+        (0xC4, StatusClass.PERMANENT),
+        (0x02, StatusClass.OUR_BUG),
+        (0x440, StatusClass.VENDOR),
+        (0x445, StatusClass.PERMANENT),
+        (0x12345678, StatusClass.VENDOR),
+    ],
+)
+def test_a_status_says_what_to_do(status: int, kind: StatusClass) -> None:
+    assert status_class(status) is kind
+
+
+def test_a_status_has_a_name_and_words() -> None:
+    assert status_words(0x14) == "Message Queue is full (RMSGQFUL)"
+    assert status_name(0x440) == status_words(0x440) == "0x00000440"
