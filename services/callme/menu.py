@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.callme import asking, blocking, profile
-from services.callme.names import Name
+from services.callme.names import NAME_LENGTH, Name
 from services.callme.rules import Friend
 from services.callme.service import callme
 from vas import Msisdn, Reply, Talk, speak
@@ -52,4 +52,4 @@ async def _name(talk: Talk) -> Reply:
     name = (await talk.load(talk.sender)).name
     if name and await talk.choose("naming", ["set", "remove"], name=name) == "remove":
         return await profile.remove_name(talk)
-    return await profile.set_name(talk, (await talk.ask("which_name", Name)).text)
+    return await profile.set_name(talk, (await talk.ask("which_name", Name, limit=NAME_LENGTH)).text)

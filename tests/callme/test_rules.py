@@ -177,6 +177,15 @@ def test_a_request_that_was_lost_leaves_room_for_another() -> None:
     assert rules.receive(caller, MINH, HOA, today, 1).received == 1
 
 
+def test_how_to_block_counts_as_told_until_the_text_that_says_it_is_lost() -> None:
+    today = at("2026-06-10 10:00").date()
+    minh = rules.receive(Caller(), MINH, LAN, today, 10)
+
+    assert minh.told
+    assert rules.not_received(minh, today, False).told
+    assert not rules.not_received(minh, today, True).told
+
+
 def test_a_lost_request_of_yesterday_makes_no_room_today() -> None:
     today = at("2026-06-10 10:00").date()
     caller = rules.receive(Caller(), MINH, LAN, today, 1)
