@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from vas.store.sql import Query, compiled
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ANN, BOB = "84912345678", "84987654321"
 SECRET = "meet me at nine"
+KEYS = {role: new_key() for role in get_args(Role)}
 
 REPLAYED = ReplayResult(
     "answered", (ReplayedReply(BOB, "please_call"),), (ReplayedChange(ANN, "spend"),), "has since succeeded"
@@ -102,7 +104,7 @@ class World:
         self.platform = platform
         self.operations = operations
         self.client = client
-        self.keys: dict[str, str] = {}
+        self.keys: dict[str, str] = dict(KEYS)
         self.ids = Ids(1)
 
     async def get(self, path: str, role: str = "admin") -> ClientResponse:
@@ -112,7 +114,7 @@ class World:
         return await self.ask("POST", path, role, json=body)
 
     async def ask(self, method: str, path: str, role: str, **kwargs: Any) -> ClientResponse:
-        headers = {"Authorization": f"Bearer {self.keys[role]}"}
+        headers = {"Authorization": f"Bearer {self.keys[role]}", **kwargs.pop("headers", {})}
         response: ClientResponse = await self.client.request(method, path, headers=headers, **kwargs)
         return response
 
@@ -123,7 +125,7 @@ class World:
         """A row of `values`, for the rest of the usual ones; its id."""
         row = {**usual, **values}
         await self.file.write(compiled(insert(table), columns=tuple(row)), row)
-        return int(row["id"])
+        return int(row.get("id", 0))
 
     async def received(self, msisdn: str = ANN, at: datetime = NOW, **values: Any) -> int:
         """An inbox row; its id."""
@@ -154,27 +156,38 @@ class World:
             at_ms=milliseconds(at), replayed_ms=None, replayed_by="",
         )  # fmt: skip
 
+    async def put_receipt(self, smsc_id: str, outbox_id: int, **values: Any) -> None:
+        """A receipt row; the message went to Bob."""
+        await self.put(schema.receipt, values, account="main", smsc_id=smsc_id, msisdn=BOB, outbox_id=outbox_id,
+                       error="000")  # fmt: skip
+
     async def audit(self) -> list[store.AuditRow]:
         """Every row, oldest first."""
         found = await store.audited(self.file, store.Span(0, store.LAST_ID, 1000), None)
         return found[::-1]
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'vas.db'}")
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with every table and a key of each role, made once and copied by each test."""
+    file = tmp_path_factory.mktemp("store") / "empty.db"
+    engine = sqlalchemy.create_engine(f"sqlite:///{file}")
     schema.metadata.create_all(engine)
+    with engine.begin() as connection:
+        for role, key in KEYS.items():
+            connection.execute(
+                insert(schema.api_key), {"name": role, "role": role, "hash": digest(key), "created_ms": 0}
+            )
     engine.dispose()
-    async with (
-        aiosqlite.connect(tmp_path / "vas.db") as reading,
-        aiosqlite.connect(tmp_path / "vas.db") as writing,
-    ):
-        await writing.execute("PRAGMA journal_mode=WAL")
+    return file
+
+
+@pytest.fixture
+async def world(empty_store: Path, tmp_path: Path) -> AsyncIterator[World]:
+    path = shutil.copy(empty_store, tmp_path / "vas.db")
+    async with aiosqlite.connect(path) as reading, aiosqlite.connect(path) as writing:
+        await writing.execute("PRAGMA synchronous=OFF")
         file, operations = File(reading, writing), FakeOperations()
         platform = Platform(file, file, operations, Metrics(CollectorRegistry()), Ids(0), lambda: NOW)
         async with TestClient(TestServer(create_app(platform))) as client:
-            made = World(file, platform, operations, client)
-            for role in get_args(Role):
-                made.keys[role] = new_key()
-                await store.put_key(file, role, role, digest(made.keys[role]), milliseconds(NOW))
-            yield made
+            yield World(file, platform, operations, client)
