@@ -9,9 +9,10 @@ from vas.alphabet import fits_sms
 from vas.context import Context, Outcome, Reply
 from vas.errors import Invalid, Refused
 from vas.messages import Msisdn
+from vas.secret import Secret
 from vas.service import Service
 from vas.subscribers import Subscriber, speak, want_accents, want_adverts
-from vas.talk import Secret, Talk
+from vas.talk import Talk
 from vas.texts import fold
 
 __all__ = [

@@ -3,45 +3,28 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import NamedTuple
 
 import structlog
 
-from vas import conversation
-from vas.context import Context, Reply, Suspended
+from vas.context import Context, Reply
+from vas.conversation import MASKED, run_turn
 from vas.core import Core
 from vas.errors import Invalid
 from vas.messages import ROK, Answer, Inbound, Msisdn, mask
 from vas.routing import Route, Target
-from vas.running import dead_letter, run_handler
+from vas.running import Made, Ran, Screen, dead_letter, run_handler
 from vas.sessions import Copy
+from vas.settling import wait_for_outside
 from vas.store.ids import milliseconds, shard_of
-from vas.store.rows import InboxRow, JobRow, OutboxRow, SeenRow
+from vas.store.rows import InboxRow, SeenRow
 from vas.subscribers import DOCUMENT, Subscriber, helped, helped_last_hour
-from vas.unit import Batch, Unit, job_row
+from vas.unit import Batch, Unit
 
 log = structlog.get_logger()
-MASKED = "•••"
-
-
-class Screen(NamedTuple):
-    """A USSD screen that goes out by the session its turn came in on. `row` is None when it is shown again."""
-
-    row: OutboxRow | None
-    text: str
-    more: bool
-    inbound: Inbound
-
-
-class Call(NamedTuple):
-    """A handler that waits for the outside world: what to ask, and the job that resumes it."""
-
-    job: JobRow
-    suspended: Suspended
 
 
 class Command:
-    """The work of one Inbound. `committed` answers ROK; what it sends is in `messages` and `screen`."""
+    """The work of one Inbound. `committed` answers ROK; what it sends is in `made`."""
 
     def __init__(self, core: Core, inbound: Inbound, answer: Answer, *, asked: bool = False) -> None:
         self.core = core
@@ -57,9 +40,7 @@ class Command:
         self.result = ""
         self.service = ""
         self.ask_session = 0
-        self.messages: list[OutboxRow] = []
-        self.screen: Screen | None = None
-        self.call: Call | None = None
+        self.made = Made()
 
     async def run(self, batch: Batch) -> None:
         self._reset()
@@ -84,7 +65,7 @@ class Command:
             self._ignore(unit, "not among platform.trial_numbers")
             return
         if self.inbound.ussd is not None:
-            await conversation.run_turn(self, unit, sender)
+            await run_turn(self, unit, sender)
         else:
             await self._run_sms(unit, sender)
 
@@ -109,7 +90,7 @@ class Command:
                 dead_letter("command", unit.id, sender.digits, target, ran.error, ran.unit, body)
             )
         if ran.suspended is not None:
-            self.suspend(ran.unit, route, ran.suspended, context.journal_json())
+            self.wait(context, ran, route, "command")
         self.finish(ran.unit, sender, text, ran.result, ran.reply.key if ran.reply else "", route)
 
     def replayable(self) -> dict[str, str]:
@@ -117,21 +98,10 @@ class Command:
         inbound = self.inbound
         return {"sender": inbound.sender, "to": inbound.to, "text": inbound.text, "account": inbound.account}
 
-    def suspend(self, unit: Unit, route: Route, suspended: Suspended, journal: bytes) -> None:
-        """Write down that a handler waits for the outside world, so that it goes on whatever happens."""
-        job = job_row(
-            unit.batch, msisdn=Msisdn.parse(self.inbound.sender).digits, due_ms=unit.batch.now_ms, kind="call",
-            service=route.mounted.name, name=route.handler.name, key="", cause=unit.id,
-            body={"values": route.values, "source": self._source(route), "account": self.inbound.account,
-                  "journal": journal.decode()},
-        )  # fmt: skip
-        unit.later(job)
-        self.call = Call(job, suspended)
-
-    def _source(self, route: Route) -> str:
-        if self.inbound.ussd is None:
-            return self.inbound.to
-        return route.mounted.short_codes[0] if route.mounted.short_codes else self.inbound.to
+    def wait(self, context: Context, ran: Ran, route: Route, kind: str) -> None:
+        """Write down that the handler waits for the outside world."""
+        body = {"values": route.kept_values, "source": context.source, "account": self.inbound.account}
+        wait_for_outside(context, ran, self.made, kind, route.handler.name, body)
 
     def _help(self, unit: Unit, sender: Msisdn, subscriber: Subscriber) -> None:
         """Nothing matched: never a silent ROK, but at most a few times an hour."""
@@ -164,10 +134,9 @@ class Command:
                 route.handler.name if route else "", why or (route.why if route else ""), result, reply, unit.steps_json(),
             )
         )  # fmt: skip
-        unit.keep()
+        self.made.take(unit)
         self.result = result
         self.service = route.mounted.name if route else ""
-        self.messages = [row for row in unit.outbox if row.kind == "sms"]
 
     # -- seen before?
 
@@ -199,11 +168,12 @@ class Command:
         )
         stored = next((row for row in batch.inbox if row[:3] == key), None)
         if stored is None:
-            await batch.execute(batch.sql.count_copy.text, key)
+            given = {"given_shard": key[0], "given_msisdn": key[1], "given_id": key[2]}
+            await batch.execute(batch.sql.count_copy.text, batch.sql.count_copy.params(**given))
             rows = await batch.execute(batch.sql.inbox_row.text, key)
             stored = InboxRow(*rows[0]) if rows else None
         if stored is not None and self.inbound.ussd is not None:
-            self.screen = Screen(None, stored.reply, stored.result == "asking", self.inbound)
+            self.made.screen = Screen(None, stored.reply, stored.result == "asking", self.inbound)
 
     def committed(self) -> None:
         self.answer(ROK)

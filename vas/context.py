@@ -99,6 +99,7 @@ class Context(Generic[C, S]):
         account: str = "",
     ) -> None:
         self.unit = unit
+        self.id = unit.id
         self.sender = sender
         self.config: C = mounted.config
         self._mounted = mounted
@@ -106,7 +107,7 @@ class Context(Generic[C, S]):
         self._platform = platform
         self._subscriber = subscriber
         self._journal = journal if journal is not None else Journal()
-        self._source = source or (mounted.short_codes[0] if mounted.short_codes else "")
+        self.source = source or (mounted.short_codes[0] if mounted.short_codes else "")
         self._account = account
 
     # -- the unit's own clock
@@ -155,6 +156,10 @@ class Context(Generic[C, S]):
         value = await self.unit.document(DOCUMENT, Subscriber, of or self.sender)
         self._journal.record("subscriber", value)
         return value
+
+    async def language_of(self, of: Msisdn) -> str:
+        """The language in which a subscriber reads our texts."""
+        return (await self.subscriber(of)).language or self._platform.language
 
     async def change_subscriber(
         self, of: Msisdn, rule: Callable[Concatenate[Subscriber, P], Subscriber], *args: P.args, **kwargs: P.kwargs
@@ -267,7 +272,7 @@ class Context(Generic[C, S]):
         if entry is None:
             entry = self._journal.record(step, done=False)
         if not entry.done:
-            raise Suspended(run, args, f"{self.unit.id}:{at}")
+            raise Suspended(run, args, f"{self.id}:{at}")
         if entry.refused:
             raise Refused(entry.refused, **(entry.value or {}))
         return restored(entry.value, inspect.get_annotations(run, eval_str=True).get("return", Any))  # type: ignore[no-any-return]
@@ -277,6 +282,14 @@ class Context(Generic[C, S]):
     @property
     def language(self) -> str:
         return self._subscriber.language or self._platform.language
+
+    @property
+    def service_name(self) -> str:
+        return self._service.name
+
+    @property
+    def accents(self) -> bool:
+        return self._subscriber.accents
 
     def reply(self, key: str, **params: object) -> Reply:
         """The answer to the sender."""
@@ -304,10 +317,14 @@ class Context(Generic[C, S]):
         due_ms = max(now_ms, milliseconds(at)) if at is not None else now_ms
         return OutboxRow(
             shard_of(to.digits), to.digits, self.unit.batch.new_id(), self.unit.id, self.sender.digits,
-            self._service.name, "sms", self._source, self._account, text, key,
+            self._service.name, "sms", self.source, self._account, text, key,
             msgspec.json.encode(params, enc_hook=str) if settle else b"", settle, once, at is None,
             now_ms, due_ms + _ms(valid or self._platform.validity), due_ms,
         )  # fmt: skip
+
+    def journal_json(self) -> bytes:
+        """What this run has gone through so far, for the run that goes on."""
+        return self._journal.encode()
 
     def answer(self, reply: Reply) -> OutboxRow:
         """The row that carries a reply to the sender by SMS."""

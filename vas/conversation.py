@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vas.context import Reply
 from vas.errors import TalkChanged
 from vas.journal import Entry, Journal
 from vas.messages import Msisdn
 from vas.routing import Route, Target
-from vas.running import dead_letter, run_handler
+from vas.running import Screen, dead_letter, run_handler
 from vas.store.ids import shard_of
 from vas.store.rows import OutboxRow, TalkRow
 from vas.subscribers import DOCUMENT, Subscriber
@@ -22,12 +21,13 @@ if TYPE_CHECKING:
 
 SCREEN_SECONDS = 60
 """A screen that could not leave within this time has nobody left to read it."""
+MASKED = "•••"
+"""Stands in the inbox for a text that held a secret."""
 RESUME = "resume"
-GO_ON, START = "go_on", "start"
 
 
 async def run_turn(command: Command, unit: Unit, sender: Msisdn) -> None:
-    """Run the key press; what the phone shows next is in `command.screen`."""
+    """Run the key press; what the phone shows next is in `command.made.screen`."""
     turn = command.inbound.ussd
     assert turn is not None
     stored = await unit.batch.talk_of(sender.digits)
@@ -110,17 +110,16 @@ async def _run(
     talk.unit.batch.end_talk(sender.digits)
     secret = secret or talk.secret_used
     if isinstance(ran.error, TalkChanged):
-        ran.reply = Reply("talk_changed")
+        ran.text = talk.say("talk_changed")
     elif ran.error is not None:
         body = None if secret else command.replayable()
         talk.unit.batch.dead_letters.append(
             dead_letter("command", talk.unit.id, sender.digits, target, ran.error, talk.unit, body)
         )
     if ran.suspended is not None:
-        command.suspend(talk.unit, route, ran.suspended, journal.encode())
-        ran.reply = Reply("talk_will_text")
-    screen = talk.say(ran.reply.key, **ran.reply.params) if ran.reply is not None else ""
-    _finish(command, talk, route, ran.result, screen, secret)
+        command.wait(talk, ran, route, "talk")
+        ran.text = talk.say("talk_will_text")
+    _finish(command, talk, route, ran.result, ran.text, secret)
 
 
 def _resume_screen(talk: Talk) -> str:
@@ -142,35 +141,31 @@ def _keep_talk(
 
 
 def _finish(command: Command, talk: Talk, route: Route, result: str, text: str, secret: bool) -> None:
-    from vas.command import MASKED, Screen
-
     screen = fitting(text, accents=talk.accents, screen=True)
     row = _screen_row(command, talk.unit, talk.sender, route.mounted.name, screen, result == "asking")
     talk.unit.send(row)
-    command.screen = Screen(row, screen, result == "asking", command.inbound)
+    command.made.screen = Screen(row, screen, result == "asking", command.inbound)
     hidden = secret or talk.secret_used
     command.finish(talk.unit, talk.sender, MASKED if hidden else command.inbound.text, result, screen, route)
 
 
 def _show(command: Command, unit: Unit, sender: Msisdn, subscriber: Subscriber, route: Route | None, key: str) -> None:
     """A last screen that no handler had a part in."""
-    from vas.command import Screen
-
     core = command.core
     mounted = route.mounted if route else core.router.fallback
     talk = Talk(unit, mounted, core.platform, sender, subscriber)
     screen = fitting(talk.say(key, code=command.inbound.text), accents=talk.accents, screen=True)
     row = _screen_row(command, unit, sender, mounted.name, screen, False)
     unit.send(row)
-    command.screen = Screen(row, screen, False, command.inbound)
+    command.made.screen = Screen(row, screen, False, command.inbound)
     command.finish(unit, sender, command.inbound.text, "unmatched", screen, route, why=key)
 
 
 def _screen_row(command: Command, unit: Unit, sender: Msisdn, service: str, text: str, more: bool) -> OutboxRow:
-    now_ms = unit.batch.now_ms
+    now_ms, core = unit.batch.now_ms, command.core
     source = command.inbound.to
     return OutboxRow(
         shard_of(sender.digits), sender.digits, unit.batch.new_id(), unit.id, sender.digits, service, "ussd", source,
         command.inbound.account, text, "screen" if more else "last_screen", b"", "", False, True, now_ms,
-        now_ms + SCREEN_SECONDS * 1000, now_ms,
+        now_ms + (SCREEN_SECONDS * 1000 if more else int(core.platform.validity.total_seconds() * 1000)), now_ms,
     )  # fmt: skip

@@ -21,6 +21,8 @@ class AccountRules:
     """After which the SMSC gives up on our answer and may deliver again."""
     later_status: int = RX_T_APPN
     full_status: int = RTHROTTLED
+    all_receipts: bool = False
+    """A receipt comes for every message, not only where a service asked to know the outcome."""
 
 
 @dataclass(frozen=True)

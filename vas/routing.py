@@ -25,8 +25,17 @@ class Route(NamedTuple):
     why: str
     answers: list[str]
     """USSD: answers that were dialled in advance."""
-    secret: bool
-    """A placeholder is a secret: the text must not be written anywhere."""
+    secrets: frozenset[str]
+    """Placeholders that are secrets: neither their values nor the text may be written anywhere."""
+
+    @property
+    def secret(self) -> bool:
+        return bool(self.secrets)
+
+    @property
+    def kept_values(self) -> dict[str, str]:
+        """The values as they may be written down."""
+        return {name: "" if name in self.secrets else value for name, value in self.values.items()}
 
 
 class Router:
@@ -35,10 +44,11 @@ class Router:
     `everywhere` is the platform's own service: its commands work at every short code, behind the others.
     """
 
-    def __init__(self, mounted: Sequence[Mounted], everywhere: Mounted | None = None) -> None:
-        self.mounted = {each.name: each for each in (*mounted, *([everywhere] if everywhere else []))}
+    def __init__(self, mounted: Sequence[Mounted], everywhere: Mounted) -> None:
+        self.mounted = {each.name: each for each in (*mounted, everywhere)}
+        self.fallback = everywhere
         self._codes = {code: _at(code, mounted) for code in sorted({code for each in mounted for code in each.short_codes})}
-        self._everywhere = SmsTriggers(_sms(everywhere)) if everywhere else SmsTriggers([])
+        self._everywhere = SmsTriggers(_sms(everywhere))
         self._ussd = UssdTriggers([dialled for each in mounted for dialled in _ussd(each)])
         self.own_numbers = frozenset(self._codes)
 
@@ -49,8 +59,8 @@ class Router:
                 trigger, values = found
                 target = trigger.target
                 assert isinstance(target, Target)
-                secret = any(isinstance(part, Placeholder) and part.secret for part in trigger.parts)
-                return Route(*target, values, trigger.pattern, [], secret)
+                secrets = frozenset(part.name for part in trigger.parts if isinstance(part, Placeholder) and part.secret)
+                return Route(*target, values, trigger.pattern, [], secrets)
         return None
 
     def ussd(self, code: str) -> Route | None:
@@ -60,7 +70,7 @@ class Router:
         dialled, values, answers = found
         target = dialled.target
         assert isinstance(target, Target)
-        return Route(*target, values, dialled.base + dialled.pattern, answers, ":secret}" in dialled.pattern)
+        return Route(*target, values, dialled.base + dialled.pattern, answers, frozenset(dialled.secrets))
 
     def job(self, service: str, name: str) -> Target:
         """Raises ServiceError if the service is not (or no longer) there, or has no such job."""

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -15,12 +15,50 @@ from vas.context import Context, Reply, Suspended
 from vas.core import Core
 from vas.errors import Refused
 from vas.routing import Target
-from vas.store.rows import DeadLetterRow, OutboxRow
+from vas.messages import Inbound
+from vas.store.rows import DeadLetterRow, JobRow, OutboxRow
 from vas.unit import Unit
 
 log = structlog.get_logger()
 SLOW_UNIT_S = 0.020
 """A unit that takes longer holds up its neighbours; it is counted, and wants cutting into jobs."""
+
+
+class Made:
+    """What a work has made that goes its way after the commit."""
+
+    __slots__ = ("calls", "job_due_ms", "messages", "screen")
+
+    def __init__(self) -> None:
+        self.messages: list[OutboxRow] = []
+        self.screen: Screen | None = None
+        self.calls: list[Call] = []
+        self.job_due_ms = 0
+        """When the first new job is due; 0: there is none."""
+
+    def take(self, unit: Unit) -> None:
+        """Keep the unit, and note what it sends and schedules."""
+        unit.keep()
+        self.messages += [row for row in unit.outbox if row.kind == "sms"]
+        for job in unit.jobs:
+            self.job_due_ms = min(self.job_due_ms or job.due_ms, job.due_ms)
+
+
+class Screen(NamedTuple):
+    """A USSD screen on its way to the phone, by the session its turn came in on."""
+
+    row: OutboxRow | None
+    """None when it is shown again to a redelivered key press."""
+    text: str
+    more: bool
+    inbound: Inbound
+
+
+class Call(NamedTuple):
+    """A handler that waits for the outside world: what to ask, and the job that resumes it."""
+
+    job: JobRow
+    suspended: Suspended
 
 
 @dataclass
@@ -31,22 +69,27 @@ class Ran:
     """answered, refused, failed, or calling: it waits for the outside world."""
     unit: Unit
     reply: Reply | None = None
-    row: OutboxRow | None = None
-    """The reply as a message, if it goes by SMS."""
+    text: str = ""
+    """The reply as the sender reads it, if it does not go by SMS."""
     suspended: Suspended | None = None
     error: Exception | None = None
 
 
 async def run_handler(
-    core: Core, target: Target, context: Context, start: Callable[[], Coroutine[Any, Any, Reply | None]], *, by_sms: bool
-) -> Ran:
+    core: Core, target: Target, context: Context, start: Callable[[], Coroutine[Any, Any, Reply | None]], *,
+    by_sms: bool, apologise: bool = True,
+) -> Ran:  # fmt: skip
     """Run to the end; what it did is in `unit`, not yet kept. A fault leaves nothing but the apology.
 
-    `start` makes the handler's coroutine; parsing its arguments may raise Refused as well.
+    `start` makes the handler's coroutine; parsing its arguments may raise Refused as well. `by_sms`: the
+    answer goes by SMS, else it is in `text`. `apologise`: somebody waits for an answer, even for a fault's.
     """
     began = time.perf_counter()
     try:
-        return await _outcome(target, context, start, by_sms)
+        ran = await _outcome(target, context, start, by_sms)
+        if ran.error is not None and apologise:
+            _answered(context, ran, Reply("apology"), by_sms)
+        return ran
     finally:
         took_s = time.perf_counter() - began
         service = target.mounted.name
@@ -61,36 +104,35 @@ async def _outcome(
 ) -> Ran:
     try:
         reply = await context.unit.batch.handle(start())
-        return _answered("answered", context, reply, by_sms)
+        return _answered(context, Ran("answered", context.unit), reply, by_sms)
     except Suspended as suspended:
         return Ran("calling", context.unit, suspended=suspended)
     except Refused as refused:
         context.unit = context.unit.drop()
         try:
-            return _answered("refused", context, Reply(refused.key, refused.params), by_sms)
+            return _answered(context, Ran("refused", context.unit), Reply(refused.key, refused.params), by_sms)
         except Exception as error:
-            return _failed(target, context, error, by_sms)
+            return _failed(target, context, error)
     except Exception as error:
-        return _failed(target, context, error, by_sms)
+        return _failed(target, context, error)
 
 
-def _answered(result: str, context: Context, reply: Reply | None, by_sms: bool) -> Ran:
-    row = None
+def _answered(context: Context, ran: Ran, reply: Reply | None, by_sms: bool) -> Ran:
+    ran.reply = reply
     if reply is not None and by_sms:
-        row = context.answer(reply)
-        context.unit.send(row)
-    return Ran(result, context.unit, reply, row)
+        context.unit.send(context.answer(reply))
+    elif reply is not None:
+        ran.text = context.say(reply.key, **reply.params)
+    return ran
 
 
-def _failed(target: Target, context: Context, error: Exception, by_sms: bool) -> Ran:
+def _failed(target: Target, context: Context, error: Exception) -> Ran:
     log.error(
         "handler.failed", service=target.mounted.name, handler=target.handler.name, unit=context.unit.id,
         error=type(error).__name__, where=where(error),
     )  # fmt: skip
     context.unit = context.unit.drop()
-    ran = _answered("failed", context, Reply("apology"), by_sms)
-    ran.error = error
-    return ran
+    return Ran("failed", context.unit, error=error)
 
 
 def where(error: Exception) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy import MetaData
 
 from vas.errors import Invalid, ServiceError
 from vas.messages import Msisdn
+from vas.secret import Secret
 from vas.texts import Texts, fold
 from vas.triggers import Kind
 
@@ -77,6 +78,7 @@ class Service:
         self.ussd_handlers: list[tuple[str, Handler]] = []
         self.jobs: dict[str, Handler] = {}
         self.outcomes: dict[str, Handler] = {}
+        self.handlers: dict[str, Handler] = {}
         self.recurring: list[tuple[str, Handler]] = []
 
     def sms(self, *patterns: str) -> Callable[[F], F]:
@@ -121,8 +123,6 @@ class Service:
 
     def _add(self, registry: dict[str, Handler], run: Callable[..., Awaitable[Any]]) -> Handler:
         handler = self._handler(run)
-        if handler.name in registry:
-            raise ServiceError(f"{self.name}: two functions are named {handler.name}")
         registry[handler.name] = handler
         return handler
 
@@ -134,7 +134,10 @@ class Service:
         types = {name: annotations.get(name, str) for name in names}
         last = names[-1] if names else ""
         parameters = {name: _parameter(name, kind, name == last) for name, kind in types.items()}
-        return Handler(self, run.__name__, run, parameters, types)
+        handler = Handler(self, run.__name__, run, parameters, types)
+        if self.handlers.setdefault(handler.name, handler).run is not run:
+            raise ServiceError(f"{self.name}: two functions are named {handler.name}")
+        return handler
 
     def __repr__(self) -> str:
         return f"Service({self.name})"
@@ -143,6 +146,8 @@ class Service:
 def _parameter(name: str, kind: Any, last: bool) -> Parameter:
     if kind is str:
         return Parameter(name, Kind.REST if last else Kind.WORD, str.strip)
+    if kind is Secret:
+        return Parameter(name, Kind.WORD, Secret)
     if kind is int:
         return Parameter(name, Kind.WORD, _whole_number)
     if isinstance(kind, type) and issubclass(kind, Enum):

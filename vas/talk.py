@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from vas import alphabet
 from vas.context import Context
-from vas.errors import Invalid, ServiceError
+from vas.errors import Invalid
 from vas.journal import Entry, restored
+from vas.secret import Secret
 from vas.service import parser
 from vas.texts import fitting, fold
 
@@ -31,20 +32,6 @@ class Waiting(BaseException):
 
 class Again(BaseException):
     """The journal was taken back: run the handler anew from it."""
-
-
-class Secret(str):
-    """A secret answer in its own turn; afterwards empty, and using it then is an error."""
-
-    __slots__ = ()
-
-    def reveal(self) -> str:
-        if not self:
-            raise ServiceError("a secret can be used only in the turn in which it was typed")
-        return str(self)
-
-    def __repr__(self) -> str:
-        return "Secret(•••)"
 
 
 class Talk(Context[Any, Any]):
@@ -134,14 +121,14 @@ class Talk(Context[Any, Any]):
 
     def _screen(self, text: str, otherwise: str = "") -> str:
         """The text as one screen; `otherwise` if it does not fit."""
-        screen = fitting(text, accents=self._subscriber.accents, screen=True)
+        screen = fitting(text, accents=self.accents, screen=True)
         return screen if alphabet.fits_ussd(screen) or not otherwise else otherwise
 
     def _pages(self, key: str, shown: list[str], params: dict[str, object]) -> list[str]:
         title = self.say(f"{key}.title", **params)
         lines = [f"{number}. {self._label(key, option)}" for number, option in enumerate(shown, 1)]
         whole = "\n".join([title, *lines])
-        if self._subscriber.accents and alphabet.fits_ussd(whole):
+        if self.accents and alphabet.fits_ussd(whole):
             return [whole]
         return _paged(fold(title), [fold(line) for line in lines], fold(self.say("talk_more")), fold(self.say("talk_back")))
 

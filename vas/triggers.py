@@ -154,6 +154,7 @@ class Dialled:
     pattern: str
     base: str
     names: tuple[str, ...]
+    secrets: tuple[str, ...]
     regex: re.Pattern[str]
     target: object
 
@@ -162,15 +163,17 @@ def ussd_trigger(pattern: str, base: str, kinds: Mapping[str, Kind], target: obj
     """Compile `*{friend}#` behind a base such as `*105`; raises ServiceError for what nobody can dial."""
     if not re.fullmatch(r"(\*(\{\w+(:secret)?\}|[0-9]+))*#", pattern):
         raise ServiceError(f"USSD trigger {pattern!r}: write *{{name}}# or *1#, or # for the menu")
-    source, at, names = re.escape(base), 0, []
+    source, at, names, secrets = re.escape(base), 0, [], []
     for placeholder in _PLACEHOLDER.finditer(pattern):
         name = placeholder[1]
         if name not in kinds:
             raise ServiceError(f"USSD trigger {pattern!r}: the handler has no parameter {name!r}")
         source += re.escape(pattern[at : placeholder.start()]) + f"(?P<{name}>{_USSD_ARGUMENT[kinds[name]]})"
         names.append(name)
+        if placeholder[2]:
+            secrets.append(name)
         at = placeholder.end()
-    return Dialled(pattern, base, tuple(names), re.compile(source + re.escape(pattern[at:])), target)
+    return Dialled(pattern, base, tuple(names), tuple(secrets), re.compile(source + re.escape(pattern[at:])), target)
 
 
 class UssdTriggers:

@@ -57,6 +57,9 @@ class Batch(Protocol):
     async def execute(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run a statement in the transaction now; all its rows. What is gathered is written at the end."""
 
+    async def execute_many(self, text: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run a statement once a row, now."""
+
     async def handle(self, handler: Coroutine[Any, Any, T]) -> T:
         """Run a handler; raises ForeignAwait if it awaits anything but its context."""
 

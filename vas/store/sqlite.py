@@ -313,6 +313,10 @@ class SqliteBatch:
     async def execute(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return self._run(text, tuple(params)).fetchall()
 
+    async def execute_many(self, text: str, rows: Sequence[Sequence[object]]) -> None:
+        for row in rows:
+            self._run(text, row)
+
     async def handle(self, handler: Coroutine[Any, Any, T]) -> T:
         return drive(handler)
 

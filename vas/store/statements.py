@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from sqlalchemy import Table, bindparam, delete, func, insert, literal, select, union_all, update
+from sqlalchemy import Table, bindparam, delete, func, insert, literal, select, tuple_, union_all, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Dialect
@@ -157,6 +157,7 @@ class Statements:
             update(outbox)
             .where(*self._one(outbox), outbox.c.state.in_([literal(name) for name in states]))
             .values({name: bindparam(f"new_{name}") for name in columns})
+            .returning(outbox.c.id)
         )
 
     @cached_property
@@ -170,7 +171,7 @@ class Statements:
 
     @cached_property
     def outbox_again(self) -> Query:
-        return self._outbox_update("kind", "due_ms", "attempts", "status", "error", states=("queued",))
+        return self._outbox_update("kind", "source", "due_ms", "attempts", "status", "error", states=("queued",))
 
     @cached_property
     def outbox_settled(self) -> Query:
@@ -178,11 +179,12 @@ class Statements:
 
     @cached_property
     def outbox_due(self) -> Query:
-        """Queued rows that should go out by now, and sent ones whose receipt did not come; the oldest first."""
+        """Rows whose time has come, in order, beyond the place where the last look ended."""
+        place = tuple_(outbox.c.due_ms, outbox.c.id)
         return self._compile(
             select(outbox)
-            .where(outbox.c.due_ms <= bindparam("now_ms"))
-            .order_by(outbox.c.due_ms)
+            .where(place > tuple_(bindparam("after_ms"), bindparam("after_id")), outbox.c.due_ms <= bindparam("now_ms"))
+            .order_by(outbox.c.due_ms, outbox.c.id)
             .limit(bindparam("most"))
         )
 
@@ -190,28 +192,30 @@ class Statements:
     def outbox_next_due(self) -> Query:
         return self._compile(select(func.min(outbox.c.due_ms)).where(outbox.c.due_ms > bindparam("after_ms")))
 
-    @cached_property
-    def outbox_queued(self) -> Query:
-        """Rows that go out by now, beyond the place where the last look ended."""
+    # -- where a receipt and its submit_sm_resp meet
+
+    def _meet(self, sets: tuple[str, ...], tell: tuple[str, ...]) -> Query:
+        new = self._insert(receipt)
         return self._compile(
-            select(outbox)
-            .where(
-                outbox.c.due_ms.is_not(None),
-                outbox.c.state == "queued",
-                outbox.c.due_ms <= bindparam("now_ms"),
-            )
-            .order_by(outbox.c.due_ms, outbox.c.id)
-            .limit(bindparam("most"))
+            new.on_conflict_do_update(
+                index_elements=["account", "smsc_id", "msisdn"], set_={name: new.excluded[name] for name in sets}
+            ).returning(*(receipt.c[name] for name in tell))
         )
 
     @cached_property
-    def put_receipt(self) -> Query:
-        return self._upsert(receipt)
+    def receipt_expected(self) -> Query:
+        """The submit_sm_resp came: the state, if the receipt was there before it."""
+        return self._meet(("outbox_id",), ("state", "error"))
 
     @cached_property
-    def receipt_row(self) -> Query:
+    def receipt_came(self) -> Query:
+        """The receipt came: the outbox id, if the submit_sm_resp was there before it."""
+        return self._meet(("state", "error", "at_ms"), ("outbox_id",))
+
+    @cached_property
+    def receipt_state(self) -> Query:
         return self._compile(
-            select(receipt).where(
+            select(receipt.c.state).where(
                 receipt.c.account == bindparam("account"),
                 receipt.c.smsc_id == bindparam("smsc_id"),
                 receipt.c.msisdn == bindparam("msisdn"),
@@ -258,6 +262,4 @@ class Statements:
         old = select(*keys).where(table.c[column] < bindparam("before")).limit(bindparam("most"))
         if table is outbox:
             old = old.where(outbox.c.due_ms.is_(None))
-        from sqlalchemy import tuple_
-
         return self._compile(delete(table).where(tuple_(*keys).in_(old)))

@@ -1,0 +1,182 @@
+"""The outside world: asked outside any transaction, with a key, until it gives a value or says no."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+
+from vas.context import Context, Outcome, Reply, Suspended
+from vas.core import Core
+from vas.errors import Refused, ServiceError
+from vas.journal import Journal
+from vas.messages import Msisdn
+from vas.routing import Target
+from vas.running import Call, Made, dead_letter, run_handler
+from vas.store.rows import JobRow
+from vas.subscribers import DOCUMENT, Subscriber
+from vas.talk import Talk, Waiting
+from vas.unit import Batch, Unit
+
+log = structlog.get_logger()
+
+AT_ONCE = 100
+"""Calls in progress at a time."""
+AGAIN_AFTER_S = (1, 5, 15, 60, 300, 900)
+"""Waits between attempts of one call; the last one repeats."""
+
+
+class Answer(msgspec.Struct):
+    """What the outside world gave: a value, or the key of the text that says no."""
+
+    value: Any = None
+    refused: str = ""
+
+
+class Calls:
+    """Calls in progress. `submit` puts a work into the next batch; `follow` takes what a work has made."""
+
+    def __init__(self, core: Core, submit: Callable[[object], None], follow: Callable[[Made], None]) -> None:
+        self._core = core
+        self._submit = submit
+        self._follow = follow
+        self._in_progress: dict[int, asyncio.Task[None]] = {}
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    def start(self, call: Call) -> None:
+        """Ask, unless this is being asked already."""
+        if call.job.id not in self._in_progress:
+            task = asyncio.get_running_loop().create_task(self._ask(call))
+            self._in_progress[call.job.id] = task
+            task.add_done_callback(lambda _: self._in_progress.pop(call.job.id, None))
+
+    def in_progress(self, job_id: int) -> bool:
+        return job_id in self._in_progress
+
+    async def _ask(self, call: Call) -> None:
+        job, suspended = call
+        for attempt in range(1_000_000):
+            async with self._room:
+                try:
+                    answer = Answer(await suspended.run(*suspended.args_, key=suspended.key))
+                    break
+                except Refused as refused:
+                    answer = Answer(refused.params, refused.key)
+                    break
+                except Exception as error:
+                    log.warning("call.failed", service=job.service, name=job.name, job=job.id, attempt=attempt + 1,
+                                error=type(error).__name__)  # fmt: skip
+            await asyncio.sleep(AGAIN_AFTER_S[min(attempt, len(AGAIN_AFTER_S) - 1)])
+        self._submit(GoOn(self._core, self, job, answer))
+
+    def followed(self, made: Made) -> None:
+        self._follow(made)
+
+    async def stop(self) -> None:
+        """Leave the calls; their jobs resume them after the next start, with the same keys."""
+        tasks = list(self._in_progress.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class GoOn:
+    """The work that runs a handler on from its journal, with the answer it waited for."""
+
+    def __init__(self, core: Core, calls: Calls, job: JobRow, answer: Answer) -> None:
+        self._core = core
+        self._calls = calls
+        self._job = job
+        self._answer = answer
+        self._made = Made()
+
+    async def run(self, batch: Batch) -> None:
+        self._made = Made()
+        job = self._job
+        given = {"given_shard": job.shard, "given_msisdn": job.msisdn, "given_id": job.id}
+        found = await batch.execute(batch.sql.job_row.text, batch.sql.job_row.params(**given))
+        if found:
+            await go_on(self._core, batch, self._made, JobRow(*found[0]), self._answer)
+
+    def committed(self) -> None:
+        self._calls.followed(self._made)
+
+    def lost(self, error: Exception) -> None:
+        # The answer is repeated by whoever gave it: the key is the same.
+        self._calls.start(Call(self._job, _answered_before(self._answer)))
+
+
+def _answered_before(answer: Answer) -> Suspended:
+    async def again(*, key: str) -> Any:
+        await asyncio.sleep(1)
+        if answer.refused:
+            raise Refused(answer.refused, **answer.value)
+        return answer.value
+
+    return Suspended(again, (), "")
+
+
+async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answer | None) -> None:
+    """Run a waiting handler from its journal; without an answer, only as far as the question, to ask it again."""
+    given = {"given_shard": job.shard, "given_msisdn": job.msisdn, "given_id": job.id}
+    body = msgspec.json.decode(job.body)
+    journal = Journal.decode(body["journal"].encode())
+    if answer is not None:
+        entry = journal.entries[-1]
+        entry.done, entry.value, entry.refused = True, answer.value, answer.refused
+    unit = Unit(batch, batch.new_id())
+    try:
+        target, context, start = await _again(core, unit, job, body, journal)
+    except ServiceError as error:
+        log.error("call.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
+        return
+    ran = await run_handler(core, target, context, partial(_no_questions, start), by_sms=True)
+    if ran.suspended is not None:
+        body["journal"] = context.journal_json().decode()
+        due_ms = batch.now_ms + AGAIN_AFTER_S[-1] * 1000
+        new = {"new_due_ms": due_ms, "new_body": msgspec.json.encode(body), "new_attempts": job.attempts + 1}
+        await batch.execute(batch.sql.put_off_job.text, batch.sql.put_off_job.params(**new, **given))
+        made.calls.append(Call(job, ran.suspended))
+        made.job_due_ms = due_ms
+    else:
+        await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**given))
+    if ran.error is not None:
+        batch.dead_letters.append(dead_letter("call", job.cause, job.msisdn, target, ran.error, ran.unit, None))
+    made.take(ran.unit)
+
+
+async def _no_questions(start: Callable[[], Coroutine[Any, Any, Reply | None]]) -> Reply | None:
+    try:
+        return await start()
+    except Waiting:
+        raise ServiceError("a talk that has asked the outside world cannot ask the subscriber any more") from None
+
+
+async def _again(
+    core: Core, unit: Unit, job: JobRow, body: dict[str, Any], journal: Journal
+) -> tuple[Target, Context, Callable[[], Coroutine[Any, Any, Reply | None]]]:
+    mounted = core.router.mounted.get(job.service)
+    handler = mounted.service.handlers.get(job.name) if mounted is not None else None
+    if mounted is None or handler is None:
+        raise ServiceError(f"{job.service}.{job.name} is not there (any more)")
+    sender = Msisdn(job.msisdn)
+    subscriber = await unit.document(DOCUMENT, Subscriber, sender)
+    kind = Talk if body["kind"] == "talk" else Context
+    context = kind(
+        unit, mounted, core.platform, sender, subscriber, journal, body.get("source", ""), body.get("account", "")
+    )
+    context.id = job.cause
+    if isinstance(context, Talk):
+        context.answers = []
+    if body["kind"] == "outcome":
+        outcome = msgspec.convert(body["outcome"], Outcome)
+        return Target(mounted, handler), context, lambda: handler.run(context, outcome)  # type: ignore[return-value]
+    if body["kind"] == "job":
+        arguments = {name: msgspec.convert(value, handler.types[name]) for name, value in body["args"].items()}
+    else:
+        arguments = handler.parse(body["values"])
+    return Target(mounted, handler), context, lambda: handler.run(context, **arguments)  # type: ignore[return-value]

@@ -1,0 +1,213 @@
+"""Commands gather while the last batch commits; one transaction a batch; the answers follow it.
+
+    receive ─▶ waiting ─▶ batch ─▶ COMMIT ─▶ deliver_sm_resp, outbox, calls
+
+Order is the order of arrival. A bounded number of commands is unfinished at any time (`credits`): past
+it a command's answer waits, up to half the SMSC's response timer, and then says throttled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from vas.command import Command
+from vas.core import Core
+from vas.errors import StoreError
+from vas.messages import Answer, Inbound, Receipt
+from vas.receiving import ReceiptWork
+from vas.running import Made
+from vas.sessions import SaveSessions
+from vas.store.protocol import Store, Work
+
+log = structlog.get_logger()
+
+
+class Task(Work, Protocol):
+    """A work that is told how its batch ended; all three are called in the event loop."""
+
+    def committed(self) -> None: ...
+    def lost(self, error: Exception) -> None:
+        """Nothing was written: the engine failed, or the work itself raised."""
+
+
+class Effects(Protocol):
+    """Where what was committed goes."""
+
+    def follow(self, made: Made, received_ms: int) -> None: ...
+    @property
+    def backlog(self) -> int: ...
+
+
+class Dispatch:
+    """The batch loop. A `vas.messages.Receiver` for what comes in; `submit` for all other works."""
+
+    def __init__(
+        self, core: Core, store: Store, effects: Effects, ask_alive: Callable[[int], asyncio.Future[bool]], *,
+        new_session: Callable[[], int], batch_limit: int = 500, credits: int = 2_000, backlog_limit: int = 20_000,
+    ) -> None:  # fmt: skip
+        self._core = core
+        self._store = store
+        self._effects = effects
+        self._ask_alive = ask_alive
+        self._new_session = new_session
+        self._batch_limit = batch_limit
+        self._credits = credits
+        self._backlog_limit = backlog_limit
+        self._queue: deque[Task] = deque()
+        self._held: deque[tuple[float, Command]] = deque()
+        self._inside = 0
+        self._running: asyncio.Task[None] | None = None
+        self._saving = SaveSessions(core.sessions)
+        self._asking: set[asyncio.Task[None]] = set()
+        self.closing = False
+
+    # -- the gateway's side
+
+    def session_opened(self, account: str) -> int:
+        id_ = self._new_session()
+        self._core.sessions.opened(id_, account)
+        return id_
+
+    def session_closed(self, session: int) -> None:
+        self._core.sessions.closed(session)
+        # Nobody hears our answer to these any more; the SMSC delivers them again.
+        self._held = deque(held for held in self._held if held[1].inbound.session != session)
+
+    def session_confirmed(self, session: int, ordinal: int) -> None:
+        self._core.sessions.confirm(session, ordinal)
+
+    def answered_late(self, session: int, ordinal: int) -> None:
+        self._core.sessions.answered_late(session, ordinal)
+
+    def receive(self, inbound: Inbound, answer: Answer) -> None:
+        command = Command(self._core, inbound, answer)
+        if self.closing:
+            self._refuse(command, "later")
+        elif self._held or self._full:
+            patience_s = self._core.rules(inbound.account).smsc_response_timer.total_seconds() / 2
+            self._held.append((time.monotonic() + patience_s, command))
+            if len(self._held) > self._credits:
+                self._refuse(self._held.popleft()[1], "throttled")
+        else:
+            self._enter(command)
+
+    def receive_receipt(self, receipt: Receipt, answer: Answer) -> None:
+        self.submit(ReceiptWork(self._core, self._effects, receipt, answer))
+
+    # -- the loop
+
+    @property
+    def unfinished(self) -> int:
+        """Commands that came in and are not yet answered."""
+        return self._inside + len(self._held)
+
+    @property
+    def _full(self) -> bool:
+        return self._inside >= self._credits or self._effects.backlog >= self._backlog_limit
+
+    def submit(self, task: Task) -> None:
+        """Put a work into the next batch."""
+        self._queue.append(task)
+        if self._running is None:
+            self._running = asyncio.get_running_loop().create_task(self._run())
+
+    def _enter(self, command: Command) -> None:
+        self._inside += 1
+        self.submit(command)
+
+    async def _run(self) -> None:
+        try:
+            # What this turn of the event loop has still to read belongs into the same batch.
+            await asyncio.sleep(0)
+            while self._queue:
+                tasks = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
+                if self._core.sessions.unsaved:
+                    tasks.append(self._saving)
+                await self._commit(tasks)
+                self._admit()
+        finally:
+            self._running = None
+            if self._queue:
+                self._running = asyncio.get_running_loop().create_task(self._run())
+
+    async def _commit(self, tasks: list[Task]) -> None:
+        began = time.perf_counter()
+        try:
+            outcomes = await self._store.commit(tasks)
+        except StoreError as error:
+            log.error("store.failed", error=str(error), units=len(tasks))
+            outcomes = [error] * len(tasks)
+        self._core.metrics.commit_seconds.observe(time.perf_counter() - began)
+        self._core.metrics.batch_units.observe(len(tasks))
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            self._end(task, outcome)
+
+    def _end(self, task: Task, error: Exception | None) -> None:
+        if isinstance(task, Command):
+            self._end_command(task, error)
+        elif error is None:
+            task.committed()
+        else:
+            if not isinstance(error, StoreError):
+                log.error("work.failed", work=type(task).__name__, error=f"{type(error).__name__}: {error}")
+            task.lost(error)
+
+    def _end_command(self, command: Command, error: Exception | None) -> None:
+        if error is None and command.ask_session:
+            asking = asyncio.get_running_loop().create_task(self._ask(command))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
+            return
+        self._inside -= 1
+        if error is not None:
+            if not isinstance(error, StoreError):
+                log.error("command.failed", error=f"{type(error).__name__}: {error}")
+            self._refuse(command, "later")
+            return
+        command.committed()
+        inbound = command.inbound
+        self._count(command.service, inbound.account, command.result)
+        self._effects.follow(command.made, command.received_ms)
+
+    async def _ask(self, command: Command) -> None:
+        """A copy of what another live session brought: that peer's sign of life says which of the two it is."""
+        command.asked = await self._ask_alive(command.ask_session)
+        if not command.asked:
+            self._core.sessions.closed(command.ask_session)
+        self.submit(command)
+
+    def _admit(self) -> None:
+        """Let in what was held, as far as there is room; refuse what has waited too long."""
+        now = time.monotonic()
+        while self._held and not self._full:
+            self._enter(self._held.popleft()[1])
+        while self._held and self._held[0][0] <= now:
+            self._refuse(self._held.popleft()[1], "throttled")
+
+    def tick(self) -> None:
+        """Called a few times a second: what must not wait for the next command."""
+        self._admit()
+        if self._core.sessions.unsaved and self._running is None:
+            self.submit(self._saving)
+
+    def _refuse(self, command: Command, result: str) -> None:
+        rules = self._core.rules(command.inbound.account)
+        self._count("", command.inbound.account, result)
+        command.answer(rules.full_status if result == "throttled" else rules.later_status)
+
+    def _count(self, service: str, account: str, result: str) -> None:
+        if result == "redelivered":
+            self._core.metrics.redelivered.labels(account).inc()
+        self._core.metrics.received.labels(service, account, result).inc()
+
+    async def drained(self) -> None:
+        """Until everything that came in is committed or refused. Nothing new is taken after `closing`."""
+        while self._running is not None or self._asking:
+            waiting: Sequence[asyncio.Task[None]] = [*self._asking, *([self._running] if self._running else [])]
+            await asyncio.wait(waiting)

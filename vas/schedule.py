@@ -1,0 +1,182 @@
+"""Due jobs, each run once as a unit of its own; and what runs at set times.
+
+APScheduler's triggers say when; a row in `job` says that. `fired` keeps the last time of each recurring
+job, so that a restart neither doubles nor forgets one: what was missed is made up once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import structlog
+from apscheduler.triggers.cron import CronTrigger
+
+from vas.calls import Calls, go_on
+from vas.context import Context
+from vas.core import Core
+from vas.errors import ServiceError
+from vas.messages import Msisdn
+from vas.routing import Target
+from vas.running import Made, dead_letter, run_handler
+from vas.settling import wait_for_outside
+from vas.store.ids import milliseconds, moment
+from vas.store.rows import JobRow
+from vas.subscribers import DOCUMENT, Subscriber
+from vas.unit import Batch, Unit, job_row
+
+log = structlog.get_logger()
+AT_ONCE = 100
+"""Jobs run in one batch, so that commands do not wait behind a crowd of them."""
+NEVER_MS = 1 << 62
+
+
+class Schedule:
+    """Watches for jobs that are due. `submit` puts a work into the next batch."""
+
+    def __init__(
+        self, core: Core, calls: Calls, submit: Callable[[object], None], follow: Callable[[Made], None]
+    ) -> None:
+        self._core = core
+        self._calls = calls
+        self._submit = submit
+        self._follow = follow
+        self._due_ms = 0
+        self._looking = False
+        self._recurring = {
+            f"{mounted.name}.{handler.name}": (CronTrigger.from_crontab(cron, core.platform.timezone), Target(mounted, handler))
+            for mounted in core.router.mounted.values()
+            for cron, handler in mounted.service.recurring
+        }
+        self._next: dict[str, int] = {}
+
+    def restore(self, fired: dict[str, int]) -> None:
+        """When each recurring job ran last; one that never did begins now."""
+        for name in self._recurring:
+            self._next[name] = self._after(name, fired.get(name, self._core.clock_ms()))
+
+    def _after(self, name: str, last_ms: int) -> int:
+        trigger, _ = self._recurring[name]
+        last = moment(last_ms).astimezone(self._core.platform.timezone)
+        following: datetime | None = trigger.get_next_fire_time(last, last)
+        return milliseconds(following) if following is not None else NEVER_MS
+
+    def added(self, due_ms: int) -> None:
+        self._due_ms = min(self._due_ms, due_ms)
+
+    def tick(self) -> None:
+        """Called a few times a second."""
+        now_ms = self._core.clock_ms()
+        for name, at_ms in self._next.items():
+            if at_ms <= now_ms:
+                self._next[name] = self._after(name, now_ms)
+                self._submit(Fire(self._core, self, name, self._recurring[name][1], at_ms))
+        if not self._looking and self._due_ms <= now_ms:
+            self._looking = True
+            self._due_ms = NEVER_MS
+            self._submit(DueJobs(self._core, self, self._calls))
+
+    def looked(self, next_ms: int, made: Made) -> None:
+        self._looking = False
+        self.added(next_ms)
+        self._follow(made)
+
+    def fire_again(self, name: str, at_ms: int) -> None:
+        """It could not be written down; `tick` tries again."""
+        self._next[name] = at_ms
+
+    def not_looked(self) -> None:
+        self._looking = False
+        self._due_ms = 0
+
+
+class DueJobs:
+    """The work that runs what is due; each job a unit, its row gone with it."""
+
+    def __init__(self, core: Core, schedule: Schedule, calls: Calls) -> None:
+        self._core = core
+        self._schedule = schedule
+        self._calls = calls
+        self._made = Made()
+        self._next_ms = NEVER_MS
+
+    async def run(self, batch: Batch) -> None:
+        self._made = Made()
+        due = batch.sql.jobs_due
+        rows = await batch.execute(due.text, due.params(now_ms=batch.now_ms, most=AT_ONCE))
+        for fields in rows:
+            job = JobRow(*fields)
+            if job.kind != "call":
+                await self._run(batch, job)
+            elif not self._calls.in_progress(job.id):
+                await go_on(self._core, batch, self._made, job, None)
+        [(next_ms,)] = await batch.execute(batch.sql.next_job.text)
+        self._next_ms = next_ms if next_ms is not None else NEVER_MS
+
+    async def _run(self, batch: Batch, job: JobRow) -> None:
+        given = {"given_shard": job.shard, "given_msisdn": job.msisdn, "given_id": job.id}
+        try:
+            target = self._core.router.job(job.service, job.name)
+        except ServiceError as error:
+            log.error("job.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
+            put_off = batch.sql.put_off_job
+            later = {"new_due_ms": batch.now_ms + 3_600_000, "new_body": job.body, "new_attempts": job.attempts + 1}
+            await batch.execute(put_off.text, put_off.params(**later, **given))
+            return
+        await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**given))
+        args: dict[str, Any] = msgspec.json.decode(job.body)
+        unit = Unit(batch, batch.new_id())
+        sender = Msisdn(job.msisdn)
+        subscriber = await unit.document(DOCUMENT, Subscriber, sender)
+        context: Context = Context(unit, target.mounted, self._core.platform, sender, subscriber)
+        types = target.handler.types
+        ran = await run_handler(
+            self._core, target, context,
+            lambda: target.handler.run(context, **{name: msgspec.convert(value, types[name]) for name, value in args.items()}),
+            by_sms=True, apologise=False,
+        )  # fmt: skip
+        if ran.suspended is not None:
+            wait_for_outside(context, ran, self._made, "job", job.name, {"args": args})
+        if ran.error is not None:
+            body = {"args": args, "msisdn": job.msisdn}
+            batch.dead_letters.append(dead_letter("job", job.id, job.msisdn, target, ran.error, ran.unit, body))
+        self._made.take(ran.unit)
+
+    def committed(self) -> None:
+        self._schedule.looked(self._next_ms, self._made)
+
+    def lost(self, error: Exception) -> None:
+        self._schedule.not_looked()
+
+
+class Fire:
+    """The work that turns one time of a recurring job into a job row, once."""
+
+    def __init__(self, core: Core, schedule: Schedule, name: str, target: Target, at_ms: int) -> None:
+        self._core = core
+        self._schedule = schedule
+        self._name = name
+        self._target = target
+        self._at_ms = at_ms
+        self._fired = False
+
+    async def run(self, batch: Batch) -> None:
+        rows = await batch.execute(batch.sql.fired.text, (self._name,))
+        self._fired = not rows or rows[0][0] < self._at_ms
+        if self._fired:
+            await batch.execute(batch.sql.put_fired.text, (self._name, self._at_ms))
+            batch.jobs.append(
+                job_row(
+                    batch, msisdn="", due_ms=batch.now_ms, kind="job", service=self._target.mounted.name,
+                    name=self._target.handler.name, key="", cause=0, body={},
+                )
+            )  # fmt: skip
+
+    def committed(self) -> None:
+        if self._fired:
+            self._schedule.added(0)
+
+    def lost(self, error: Exception) -> None:
+        self._schedule.fire_again(self._name, self._at_ms)

@@ -1,0 +1,21 @@
+"""A secret that a subscriber typed. Pure."""
+
+from __future__ import annotations
+
+from vas.errors import ServiceError
+
+
+class Secret(str):
+    """A PIN in its own turn; in any later run of the handler it is empty, and using it is an error."""
+
+    __slots__ = ()
+
+    def reveal(self) -> str:
+        if not self:
+            raise ServiceError("a secret can be used only in the turn in which it was typed")
+        return str.__str__(self)
+
+    def __repr__(self) -> str:
+        return "Secret(•••)"
+
+    __str__ = __repr__

@@ -1,0 +1,68 @@
+"""How a message ends: its state for good, and the one run of the handler that wanted to know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from vas.context import Context, Outcome
+from vas.core import Core
+from vas.errors import ServiceError
+from vas.messages import Msisdn
+from vas.running import Call, Made, Ran, dead_letter, run_handler
+from vas.store.ids import moment
+from vas.store.rows import OutboxRow
+from vas.subscribers import DOCUMENT, Subscriber
+from vas.unit import Batch, Unit, job_row
+
+
+async def settle(
+    core: Core, batch: Batch, made: Made, row: OutboxRow, state: str, *, status: int = 0, error: str = ""
+) -> None:
+    """Give the message its last state, and tell `then=` once; a message that has its last state keeps it."""
+    query = batch.sql.outbox_settled
+    changed = await batch.execute(
+        query.text,
+        query.params(
+            new_state=state, new_due_ms=None, new_settled_ms=batch.now_ms, new_status=status or row.status,
+            new_error=error, given_shard=row.shard, given_msisdn=row.msisdn, given_id=row.id,
+        ),
+    )  # fmt: skip
+    if changed and row.settle:
+        await _tell(core, batch, made, row, state, error)
+
+
+async def _tell(core: Core, batch: Batch, made: Made, row: OutboxRow, state: str, error: str) -> None:
+    try:
+        target = core.router.outcome(row.service, row.settle)
+    except ServiceError:
+        # The service was switched off; there is nobody left to tell.
+        return
+    unit = Unit(batch, batch.new_id())
+    origin = Msisdn(row.origin)
+    subscriber = await unit.document(DOCUMENT, Subscriber, origin)
+    context: Context = Context(unit, target.mounted, core.platform, origin, subscriber)
+    params: dict[str, Any] = msgspec.json.decode(row.params) if row.params else {}
+    outcome = Outcome(state, Msisdn(row.msisdn), row.key, params, moment(row.created_ms), error)
+    ran = await run_handler(
+        core, target, context, lambda: target.handler.run(context, outcome), by_sms=True, apologise=False
+    )
+    body = {"outcome": outcome, "origin": row.origin}
+    if ran.suspended is not None:
+        wait_for_outside(context, ran, made, "outcome", row.settle, body)
+    if ran.error is not None:
+        batch.dead_letters.append(dead_letter("outcome", row.id, row.origin, target, ran.error, ran.unit, body))
+    made.take(ran.unit)
+
+
+def wait_for_outside(context: Context, ran: Ran, made: Made, kind: str, name: str, body: dict[str, Any]) -> None:
+    """Write down that a handler waits for the outside world, so that it goes on whatever happens."""
+    assert ran.suspended is not None
+    unit = ran.unit
+    job = job_row(
+        unit.batch, msisdn=context.sender.digits, due_ms=unit.batch.now_ms, kind="call", service=context.service_name,
+        name=name, key="", cause=context.id, body={**body, "kind": kind, "journal": context.journal_json().decode()},
+    )  # fmt: skip
+    unit.later(job)
+    made.calls.append(Call(job, ran.suspended))
