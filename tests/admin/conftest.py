@@ -96,13 +96,26 @@ class File:
         await self._writing.commit()
 
 
+class Clock:
+    """Stands still, unless told how far each reading moves it."""
+
+    def __init__(self) -> None:
+        self.step = timedelta(0)
+        self._now = NOW
+
+    def __call__(self) -> datetime:
+        self._now += self.step
+        return self._now
+
+
 class World:
     """The listener, its client, and what stands behind it."""
 
-    def __init__(self, file: File, platform: Platform, operations: FakeOperations, client: Any) -> None:
+    def __init__(self, file: File, operations: FakeOperations, clock: Clock, platform: Platform, client: Any) -> None:
         self.file = file
-        self.platform = platform
         self.operations = operations
+        self.clock = clock
+        self.platform = platform
         self.client = client
         self.keys: dict[str, str] = dict(KEYS)
         self.ids = Ids(1)
@@ -187,7 +200,7 @@ async def world(empty_store: Path, tmp_path: Path) -> AsyncIterator[World]:
     path = shutil.copy(empty_store, tmp_path / "vas.db")
     async with aiosqlite.connect(path) as reading, aiosqlite.connect(path) as writing:
         await writing.execute("PRAGMA synchronous=OFF")
-        file, operations = File(reading, writing), FakeOperations()
-        platform = Platform(file, file, operations, Metrics(CollectorRegistry()), Ids(0), lambda: NOW)
+        file, operations, clock = File(reading, writing), FakeOperations(), Clock()
+        platform = Platform(file, file, operations, Metrics(CollectorRegistry()), Ids(0), clock)
         async with TestClient(TestServer(create_app(platform))) as client:
-            yield World(file, platform, operations, client)
+            yield World(file, operations, clock, platform, client)

@@ -91,6 +91,14 @@ async def test_a_replay_is_dry_unless_told_otherwise(world: World) -> None:
     assert world.operations.replayed == [(letter, True, "admin")]
 
 
+@pytest.mark.parametrize("dry_run", [0, "false", None])
+async def test_only_a_plain_false_makes_a_replay_real(world: World, dry_run: object) -> None:
+    letter = await world.failed()
+    order = {"dry_run": dry_run, "reason": "fixed in 1.2.4"}
+    assert (await world.post(f"/admin/v1/dead-letters/{letter}/replay", order)).status == 422
+    assert world.operations.replayed == []
+
+
 @pytest.mark.parametrize("dry_run, action", [(True, "dead_letter.try"), (False, "dead_letter.replay")])
 async def test_a_replay_is_written_down(world: World, dry_run: bool, action: str) -> None:
     letter = await world.failed()

@@ -80,7 +80,7 @@ async def _taken(request: web.Request, place: Place, model: type[BaseModel]) -> 
             return model.model_validate(_single_values(request))
         if request.content_type != JSON:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The body must be {JSON}.")
-        return model.model_validate_json(await request.read())
+        return model.model_validate_json(await request.read(), strict=True)
     except ValidationError as error:
         # What was sent stays out of the answer, and so out of everything that keeps answers.
         flaws = [
