@@ -124,7 +124,7 @@ class Terminal:
     async def _type(self, descriptor: int) -> None:
         async for line in lines(descriptor):
             if line == "?":
-                self._console.print(HELP)
+                self._console.print(HELP, highlight=False)
             elif request := parse(line, self._answering):
                 await self._send(request)
             elif line:
@@ -135,7 +135,7 @@ class Terminal:
         self._arrived.clear()
         if request.action in ("dial", "answer", "hang_up"):
             self._answering = False
-        self._console.print(f"[dim]→ {escape(request.shown)}[/]")
+        self._console.print(f"[dim]→ {escape(request.shown)}[/]", highlight=False)
         async with self._http.post(request.action, json=request.body) as response:
             accepted = await self._accepted(response)
         if accepted and self._script and request.action in ("dial", "answer", "sms"):
@@ -158,13 +158,13 @@ def draw(event: Event) -> Panel:
     """As a phone shows it: a bubble for an SMS, a frame for a USSD screen."""
     time = _clock(event.at)
     if isinstance(event, Received):
-        title = f"[bold]✉  {escape(event.source)}[/]"
+        title = f"[bold]✉  {escape(printable(event.source))}[/]"
         return Panel.fit(
-            Text(event.text), box.ROUNDED, title=title, subtitle=time, border_style="green", padding=(0, 1)
+            Text(printable(event.text)), box.ROUNDED, title=title, subtitle=time, border_style="green", padding=(0, 1)
         )
     hint = "[bold magenta]your answer?[/]" if event.more else "[dim]end[/]"
     return Panel(
-        Text(event.text),
+        Text(printable(event.text)),
         box.DOUBLE,
         title="[bold]USSD[/]",
         subtitle=hint,
@@ -172,6 +172,11 @@ def draw(event: Event) -> Panel:
         border_style="magenta" if event.more else "blue",
         padding=(1, 2),
     )
+
+
+def printable(text: str) -> str:
+    """Without the characters that steer a terminal: a message's sender chooses them."""
+    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
 def _clock(at: datetime) -> str:

@@ -547,6 +547,16 @@ async def test_a_dialogue_goes_there_and_back(simulator: Simulator) -> None:
     assert (shown.text, shown.more, phone.dialogue) == ("done", False, None)
 
 
+async def test_a_screen_is_waited_for_until_it_answers_the_turn_asked_about(simulator: Simulator) -> None:
+    esme = await bound(simulator)
+    phone = simulator.phone(ME)
+    for text in (b"first", b"second"):
+        shown = asyncio.create_task(phone.screen_after(phone.dial("*105#")))
+        await asyncio.sleep(0)
+        await esme.ask(screen(text, 17, (await esme.delivered()).tlv(0x1383) or b""))
+        assert (await shown).text == text.decode()
+
+
 async def test_a_screen_with_the_end_bit_ends_the_dialogue(simulator: Simulator) -> None:
     esme = await bound(simulator)
     phone = simulator.phone(ME)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
@@ -11,8 +12,8 @@ from aiohttp import ClientResponse, ClientSession
 from rich.console import Console
 
 from gateway.pdu import BindTransceiver, DeliverSm, DeliverSmResp, SubmitSm, Unbind, UnbindResp, decode, frames
-from gateway.simulator import Settings, Simulator
-from gateway.simulator.phone_terminal import Request, parse, run
+from gateway.simulator import Received, Settings, Simulator
+from gateway.simulator.phone_terminal import Request, draw, parse, printable, run
 
 ME = "84987654321"
 
@@ -211,6 +212,14 @@ async def test_a_script_holds_a_dialogue_and_texts(simulator: Simulator) -> None
     shown = await terminal(simulator, "*105#", "1", "9105: [b]hello", "?")
     for said in ("you said *105#", "your answer?", "you said 1", "✉  9105", "you said [b]hello", "dial a code"):
         assert said in shown
+
+
+def test_a_message_cannot_steer_the_terminal() -> None:
+    assert printable("\x1b[2Jgọi\nlại\r\x07") == "\ufffd[2Jgọi\nlại\ufffd\ufffd"
+    console = Console(file=StringIO(), width=80, color_system=None)
+    console.print(draw(Received("9105", "\x1b]0;title\x07", datetime.now(UTC))))
+    assert isinstance(console.file, StringIO)
+    assert "\x1b" not in console.file.getvalue()
 
 
 async def test_the_terminal_says_when_nothing_waits_for_an_answer(simulator: Simulator) -> None:
