@@ -7,57 +7,11 @@ else that a subscriber chooses.
 
 from __future__ import annotations
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-_UNIT_SECONDS = (
-    0.0001,
-    0.00025,
-    0.0005,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.02,
-    0.05,
-    0.1,
-    0.5,
-)
-_LATENCY_SECONDS = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-    30,
-)
-_COMMIT_SECONDS = (
-    0.0005,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    5,
-)
+_UNIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+_LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _HTTP_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _BATCH_UNITS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
@@ -104,10 +58,7 @@ class Metrics:
             registry=self.registry,
         )
         self.receipts = Counter(
-            "vas_receipts_total",
-            "Delivery receipts by state.",
-            ("account", "state"),
-            registry=self.registry,
+            "vas_receipts_total", "Delivery receipts by state.", ("account", "state"), registry=self.registry
         )
         self.redelivered = Counter(
             "vas_redelivered_total",
@@ -124,16 +75,10 @@ class Metrics:
 
     def _work(self) -> None:
         self.batch_units = Histogram(
-            "vas_batch_units",
-            "Units of work in one transaction.",
-            buckets=_BATCH_UNITS,
-            registry=self.registry,
+            "vas_batch_units", "Units of work in one transaction.", buckets=_BATCH_UNITS, registry=self.registry
         )
         self.commit_seconds = Histogram(
-            "vas_commit_seconds",
-            "Duration of COMMIT, fsync included.",
-            buckets=_COMMIT_SECONDS,
-            registry=self.registry,
+            "vas_commit_seconds", "Duration of COMMIT, fsync included.", buckets=_COMMIT_SECONDS, registry=self.registry
         )
         self.unit_seconds = Histogram(
             "vas_unit_seconds",
@@ -143,32 +88,18 @@ class Metrics:
             registry=self.registry,
         )
         self.slow_units = Counter(
-            "vas_slow_units_total",
-            "Units of work that took over 20 ms.",
-            ("service",),
-            registry=self.registry,
+            "vas_slow_units_total", "Units of work that took over 20 ms.", ("service",), registry=self.registry
         )
         self.dead_letters = Counter(
-            "vas_dead_letters_total",
-            "Units that failed and became dead letters.",
-            ("service",),
-            registry=self.registry,
+            "vas_dead_letters_total", "Units that failed and became dead letters.", ("service",), registry=self.registry
         )
-        self.outbox_queued = Gauge(
-            "vas_outbox_queued",
-            "Messages that wait to be submitted.",
-            registry=self.registry,
-        )
+        self.outbox_queued = Gauge("vas_outbox_queued", "Messages that wait to be submitted.", registry=self.registry)
         self.unfinished_commands = Gauge(
-            "vas_unfinished_commands",
-            "Commands received and not yet answered.",
-            registry=self.registry,
+            "vas_unfinished_commands", "Commands received and not yet answered.", registry=self.registry
         )
 
     def _links(self) -> None:
-        self.binds = Gauge(
-            "vas_binds", "Binds by state.", ("account", "state"), registry=self.registry
-        )
+        self.binds = Gauge("vas_binds", "Binds by state.", ("account", "state"), registry=self.registry)
         self.throttled = Counter(
             "vas_throttled_total",
             "submit_sm refused with RTHROTTLED or RMSGQFUL.",

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 from sqlalchemy import insert
 
-from vas.admin import BOUND, Overview, Platform, ReplayedChange, ReplayedReply, ReplayResult, create_app, store
+from vas.admin import BOUND, Desk, Overview, ReplayedChange, ReplayedReply, ReplayResult, create_app, store
 from vas.admin.authentication import digest, new_key
 from vas.admin.roles import Role
 from vas.errors import Refused, StoreError
@@ -36,21 +36,29 @@ REPLAYED = ReplayResult(
 )
 
 
+class FakeCounters(msgspec.Struct, frozen=True):
+    pdus_in: int = 10
+    pdus_out: int = 9
+    refused_in: int = 0
+    throttled: int = 0
+    timeouts: int = 0
+    late_answers: int = 0
+
+
 class FakeBind(msgspec.Struct, frozen=True):
     account: str = "main"
-    type: str = "transceiver"
+    bind_type: str = "transceiver"
     state: str = BOUND
     since: datetime = NOW
     system_id: str = "vas"
+    session: int = 912345678901234567
     window_used: int = 3
     window_max: int = 50
     last_error: str = ""
     reconnects: int = 0
-    received: int = 10
-    sent: int = 9
-    throttled: int = 0
-    last_received_at: datetime | None = NOW
-    last_sent_at: datetime | None = None
+    last_in: datetime | None = NOW
+    last_out: datetime | None = None
+    counters: FakeCounters = FakeCounters()
 
 
 class FakeOperations:
@@ -111,11 +119,11 @@ class Clock:
 class World:
     """The listener, its client, and what stands behind it."""
 
-    def __init__(self, file: File, operations: FakeOperations, clock: Clock, platform: Platform, client: Any) -> None:
+    def __init__(self, file: File, operations: FakeOperations, clock: Clock, desk: Desk, client: Any) -> None:
         self.file = file
         self.operations = operations
         self.clock = clock
-        self.platform = platform
+        self.desk = desk
         self.client = client
         self.keys: dict[str, str] = dict(KEYS)
         self.ids = Ids(1)
@@ -201,6 +209,6 @@ async def world(empty_store: Path, tmp_path: Path) -> AsyncIterator[World]:
     async with aiosqlite.connect(path) as reading, aiosqlite.connect(path) as writing:
         await writing.execute("PRAGMA synchronous=OFF")
         file, operations, clock = File(reading, writing), FakeOperations(), Clock()
-        platform = Platform(file, file, operations, Metrics(CollectorRegistry()), Ids(0), clock)
-        async with TestClient(TestServer(create_app(platform))) as client:
-            yield World(file, operations, clock, platform, client)
+        desk = Desk(file, file, operations, Metrics(CollectorRegistry()), Ids(0), clock)
+        async with TestClient(TestServer(create_app(desk))) as client:
+            yield World(file, operations, clock, desk, client)

@@ -62,7 +62,8 @@ async def test_the_overview_has_units_that_people_read(world: World) -> None:
 async def test_binds_are_shown_as_they_are(world: World) -> None:
     first, second = await (await world.get("/admin/v1/binds", "viewer")).json()
     assert (first["state"], second["state"]) == ("bound", "connecting")
-    assert (first["since"], first["window_used"], first["last_sent_at"]) == ("2026-11-22T12:00:00Z", 3, None)
+    assert (first["since"], first["window_used"], first["last_out"]) == ("2026-11-22T12:00:00Z", 3, None)
+    assert (first["session"], first["counters"]["pdus_in"]) == ("912345678901234567", 10)
 
 
 async def test_metrics_show_what_is_now(world: World) -> None:
@@ -205,7 +206,7 @@ async def test_the_description_has_the_bounds_of_a_parameter(world: World) -> No
 
 
 async def test_it_listens_until_it_is_cleaned_up(world: World) -> None:
-    runner = await serve(world.platform, "127.0.0.1", 0)
+    runner = await serve(world.desk, "127.0.0.1", 0)
     [(host, port, *_)] = runner.addresses
     response = await world.client.session.get(f"http://{host}:{port}/healthz")
     assert response.status == 200
@@ -221,4 +222,4 @@ async def test_an_address_that_is_taken_is_named(world: World) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"admin\.listen: 127\.0\.0\.1:{port} "):
-            await serve(world.platform, "127.0.0.1", port)
+            await serve(world.desk, "127.0.0.1", port)

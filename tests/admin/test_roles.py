@@ -145,14 +145,14 @@ async def no_keys(world: World) -> None:
 async def test_the_first_start_leaves_a_key_that_only_its_owner_can_read(world: World, tmp_path: Path) -> None:
     await no_keys(world)
     file = tmp_path / "var" / "admin.key"
-    await make_first_key(world.platform, file)
+    await make_first_key(world.desk, file)
     world.keys["first"] = file.read_text().strip()
     assert file.stat().st_mode & 0o777 == 0o600
     assert (await world.get("/admin/v1/keys", "first")).status == 200
 
 
 async def test_the_second_start_makes_no_key(world: World, tmp_path: Path) -> None:
-    await make_first_key(world.platform, tmp_path / "admin.key")
+    await make_first_key(world.desk, tmp_path / "admin.key")
     assert not (tmp_path / "admin.key").exists()
 
 
@@ -161,7 +161,7 @@ async def test_a_first_start_that_was_cut_short_goes_on_with_its_file(world: Wor
     file = tmp_path / "admin.key"
     file.touch(mode=0o600)
     file.write_text(key := new_key())
-    await make_first_key(world.platform, file)
+    await make_first_key(world.desk, file)
     assert [row.hash for row in await store.keys(world.file)] == [digest(key)]
 
 
@@ -178,7 +178,7 @@ async def test_a_file_that_is_not_ours_is_not_used(world: World, tmp_path: Path,
     file.write_text(content)
     file.chmod(mode)
     with pytest.raises(ConfigError, match=r"admin\.first_key_file"):
-        await make_first_key(world.platform, file)
+        await make_first_key(world.desk, file)
     assert file.read_text() == content
     assert await store.keys(world.file) == []
 

@@ -2,12 +2,12 @@
 
 from vas.admin.app import create_app, serve
 from vas.admin.authentication import make_first_key
-from vas.admin.platform import (
+from vas.admin.desk import (
     BOUND,
     BindStatus,
+    Desk,
     Operations,
     Overview,
-    Platform,
     Reader,
     ReplayedChange,
     ReplayedReply,
@@ -20,7 +20,7 @@ __all__ = [
     "BindStatus",
     "Operations",
     "Overview",
-    "Platform",
+    "Desk",
     "Reader",
     "ReplayResult",
     "ReplayedChange",

@@ -13,13 +13,13 @@ from aiohttp import web
 
 from vas.admin import roles
 from vas.admin.audit import REQUEST_ID, list_audit
-from vas.admin.authentication import PLATFORM, Failures, authentication
+from vas.admin.authentication import DESK, Failures, authentication
 from vas.admin.dead_letters import list_dead_letters, replay_dead_letter
+from vas.admin.desk import Desk
 from vas.admin.health import get_overview, healthz, list_binds, metrics, readyz
 from vas.admin.keys import create_key, list_keys, revoke_key
 from vas.admin.messages import get_message, list_messages
 from vas.admin.openapi import JSON, Operation, document
-from vas.admin.platform import Platform
 from vas.admin.problems import Handler, problems
 from vas.errors import ConfigError
 
@@ -68,23 +68,23 @@ OPERATIONS = (
 """Every route that the OpenAPI document describes, and the scope that it asks for."""
 
 
-def create_app(platform: Platform) -> web.Application:
+def create_app(desk: Desk) -> web.Application:
     """The operations' listener, for `serve` or a test."""
     app = web.Application(
         middlewares=[_around, problems, authentication(Failures())],
         client_max_size=BODY_OCTETS,
     )
-    app[PLATFORM] = platform
+    app[DESK] = desk
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, operation.handle)
     app.router.add_get("/metrics", metrics, allow_head=False)
-    app.router.add_get("/admin/openapi.json", _description(platform), allow_head=False)
+    app.router.add_get("/admin/openapi.json", _description(desk), allow_head=False)
     return app
 
 
-async def serve(platform: Platform, host: str, port: int) -> web.AppRunner:
+async def serve(desk: Desk, host: str, port: int) -> web.AppRunner:
     """Listen until the runner's `cleanup` is called; raises ConfigError if the address cannot be had."""
-    runner = web.AppRunner(create_app(platform), access_log=None, shutdown_timeout=_GRACE_SECONDS)
+    runner = web.AppRunner(create_app(desk), access_log=None, shutdown_timeout=_GRACE_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -94,8 +94,8 @@ async def serve(platform: Platform, host: str, port: int) -> web.AppRunner:
     return runner
 
 
-def _description(platform: Platform) -> Handler:
-    described: dict[str, Any] = document(OPERATIONS, title="Operations", version=platform.operations.overview().version)
+def _description(desk: Desk) -> Handler:
+    described: dict[str, Any] = document(OPERATIONS, title="Operations", version=desk.operations.overview().version)
     body = orjson.dumps(described)
 
     async def openapi(_request: web.Request) -> web.Response:
@@ -109,7 +109,7 @@ async def _around(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id, count it, and keep its answer out of every cache."""
     given = request.headers.get("X-Request-Id", "")
     request[REQUEST_ID] = given if _REQUEST_ID(given) else uuid.uuid4().hex
-    shown = request.app[PLATFORM].metrics
+    shown = request.app[DESK].metrics
     seconds = shown.http_seconds.labels(_LISTENER)
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "unknown"

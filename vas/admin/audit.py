@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 
 from vas.admin import store
-from vas.admin.authentication import CALLER, PLATFORM, require
+from vas.admin.authentication import CALLER, DESK, require
 from vas.admin.roles import PERSONAL
 from vas.admin.values import Line, Model, Page, Reveal
 from vas.errors import Invalid
@@ -63,11 +63,11 @@ async def record(
     detail: Mapping[str, object] | None = None,
 ) -> None:
     """One row for each subject, durable on return. Called before the deed, so that none goes unrecorded."""
-    platform, caller = request.app[PLATFORM], request[CALLER]
-    at_ms = milliseconds(platform.now())
+    desk, caller = request.app[DESK], request[CALLER]
+    at_ms = milliseconds(desk.now())
     rows = [
         store.AuditRow(
-            id=platform.ids.next(at_ms),
+            id=desk.ids.next(at_ms),
             at_ms=at_ms,
             who=caller.name,
             role=caller.role,
@@ -79,7 +79,7 @@ async def record(
         )
         for subject in subjects
     ]
-    await store.put_audit(platform.writer, rows)
+    await store.put_audit(desk.writer, rows)
 
 
 class AuditQuery(Page, Reveal):
@@ -109,7 +109,7 @@ class AuditPage(Model):
 async def list_audit(request: web.Request, *, query: AuditQuery) -> AuditPage:
     """Who did what, newest first."""
     shown = sight(request, query)
-    found = await store.audited(request.app[PLATFORM].reader, query.span(), _subject(query.subject))
+    found = await store.audited(request.app[DESK].reader, query.span(), _subject(query.subject))
     items, following = query.cut(found)
     if shown.full:
         await record(request, "audit.read", {row.subject for row in items}, reason=query.reason)

@@ -18,8 +18,8 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from vas.admin import store
+from vas.admin.desk import Desk
 from vas.admin.openapi import Operation
-from vas.admin.platform import Platform
 from vas.admin.problems import Handler, Problem
 from vas.admin.roles import SCOPES, Role
 from vas.errors import ConfigError
@@ -42,7 +42,7 @@ class Caller(NamedTuple):
 
 
 CALLER = web.RequestKey("caller", Caller)
-PLATFORM = web.AppKey("platform", Platform)
+DESK = web.AppKey("desk", Desk)
 
 
 def new_key() -> str:
@@ -106,7 +106,7 @@ async def _caller(request: web.Request) -> Caller | None:
         return None
     presented = digest(key)
     found = None
-    for stored in await store.usable_keys(request.app[PLATFORM].reader):
+    for stored in await store.usable_keys(request.app[DESK].reader):
         if hmac.compare_digest(stored.hash, presented):
             found = Caller(stored.name, stored.role)
     return found
@@ -114,10 +114,10 @@ async def _caller(request: web.Request) -> Caller | None:
 
 def _unknown(request: web.Request, failures: Failures) -> Problem:
     """A right key always passes: else whoever shares an address with the operators could lock them out."""
-    platform = request.app[PLATFORM]
-    platform.metrics.authentications_failed.inc()
+    desk = request.app[DESK]
+    desk.metrics.authentications_failed.inc()
     address = request.remote or ""
-    wait = failures.count(address, platform.now())
+    wait = failures.count(address, desk.now())
     if wait is None:
         log.warning("admin.authentication_failed", address=address)
         return Problem(HTTPStatus.UNAUTHORIZED, "A valid key is needed.", headers={"WWW-Authenticate": "Bearer"})
@@ -127,13 +127,13 @@ def _unknown(request: web.Request, failures: Failures) -> Problem:
     )
 
 
-async def make_first_key(platform: Platform, file: Path) -> None:
+async def make_first_key(desk: Desk, file: Path) -> None:
     """On a store without any key: make one of the role admin, and leave it in a file of mode 0600.
 
     The file comes first: a start that was cut short finds its key there and goes on with it. Raises
     ConfigError if the file cannot be written, or holds something else.
     """
-    if await store.has_keys(platform.reader):
+    if await store.has_keys(desk.reader):
         return
     try:
         key = _key_in(file)
@@ -141,7 +141,7 @@ async def make_first_key(platform: Platform, file: Path) -> None:
         raise ConfigError(f"admin.first_key_file: {file} cannot be written: {error.strerror}") from error
     if key is None:
         raise ConfigError(f"admin.first_key_file: {file} exists and is no key's file of mode 0600; name another")
-    await store.put_key(platform.writer, _FIRST, "admin", digest(key), milliseconds(platform.now()))
+    await store.put_key(desk.writer, _FIRST, "admin", digest(key), milliseconds(desk.now()))
     log.info("admin.first_key_made", file=file)
 
 

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from vas.admin import store
 from vas.admin.audit import MASKED, Sight, record, sight
-from vas.admin.authentication import CALLER, PLATFORM
-from vas.admin.platform import ReplayResult
+from vas.admin.authentication import CALLER, DESK
+from vas.admin.desk import ReplayResult
 from vas.admin.problems import Problem
 from vas.admin.values import IdPath, Model, Page, Reason, Reveal
 from vas.errors import Refused
@@ -61,7 +61,7 @@ class DeadLettersPage(Model):
 async def list_dead_letters(request: web.Request, *, query: DeadLettersQuery) -> DeadLettersPage:
     """Commands and jobs that failed by a fault of ours, newest first, and their errors, counted."""
     shown = sight(request, query)
-    reader = request.app[PLATFORM].reader
+    reader = request.app[DESK].reader
     items, following = query.cut(await store.dead_letters(reader, query.span(), unresolved=not query.replayed))
     if shown.full:
         await record(request, "dead_letters.read", {row.msisdn for row in items}, reason=query.reason)
@@ -127,8 +127,8 @@ async def replay_dead_letter(request: web.Request, *, path: IdPath, body: Replay
 
     It runs at most once: when it was replayed, another try is refused.
     """
-    platform = request.app[PLATFORM]
-    row = await store.dead_letter(platform.reader, int(path.id))
+    desk = request.app[DESK]
+    row = await store.dead_letter(desk.reader, int(path.id))
     if row is None:
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such dead letter.")
     if not _replayable(row):
@@ -137,7 +137,7 @@ async def replay_dead_letter(request: web.Request, *, path: IdPath, body: Replay
     action = "dead_letter.try" if body.dry_run else "dead_letter.replay"
     await record(request, action, [path.id], reason=body.reason)
     try:
-        result = await platform.operations.replay(row.id, dry_run=body.dry_run, who=request[CALLER].name)
+        result = await desk.operations.replay(row.id, dry_run=body.dry_run, who=request[CALLER].name)
     except Refused as refused:
         raise Problem(HTTPStatus.CONFLICT, f"It cannot be replayed: {refused.key}.") from None
     return _replayed(result, dry_run=body.dry_run)

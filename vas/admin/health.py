@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Literal
+from typing import Annotated, Literal
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict
 
-from vas.admin.authentication import PLATFORM
-from vas.admin.platform import BOUND, BindStatus
+from vas.admin.authentication import DESK
+from vas.admin.desk import BOUND, BindStatus
 from vas.admin.problems import Flaw, Problem
 from vas.admin.values import Model
 
@@ -36,7 +36,7 @@ async def readyz(request: web.Request) -> Ready:
 
     If not, a problem with status 503 gives every reason.
     """
-    operations = request.app[PLATFORM].operations
+    operations = request.app[DESK].operations
     flaws = _unbound(operations.binds())
     if not await operations.store_writable():
         flaws.append(Flaw(where="store", message="It cannot be written."))
@@ -55,12 +55,12 @@ def _unbound(binds: Sequence[BindStatus]) -> list[Flaw]:
 
 async def metrics(request: web.Request) -> web.Response:
     """Prometheus' text format; the gauges are read now."""
-    platform = request.app[PLATFORM]
-    shown, overview = platform.metrics, platform.operations.overview()
+    desk = request.app[DESK]
+    shown, overview = desk.metrics, desk.operations.overview()
     shown.outbox_queued.set(overview.queued)
     shown.unfinished_commands.set(overview.unfinished)
     shown.binds.clear()
-    for (account, state), count in Counter((b.account, b.state) for b in platform.operations.binds()).items():
+    for (account, state), count in Counter((b.account, b.state) for b in desk.operations.binds()).items():
         shown.binds.labels(account, state).set(count)
     return web.Response(body=generate_latest(shown.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -88,7 +88,7 @@ class OverviewNow(Model):
 
 async def get_overview(request: web.Request) -> OverviewNow:
     """How the platform is, in one look."""
-    operations = request.app[PLATFORM].operations
+    operations = request.app[DESK].operations
     overview, binds = operations.overview(), operations.binds()
     return OverviewNow(
         version=overview.version,
@@ -110,31 +110,46 @@ def _milliseconds(span: timedelta | None) -> float | None:
     return None if span is None else span / timedelta(milliseconds=1)
 
 
+class Counts(Model):
+    """Over this connection and those before it in its place."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    pdus_in: int
+    pdus_out: int
+    refused_in: int
+    """PDUs that could not be read."""
+    throttled: int
+    """submit_sm refused with RTHROTTLED or RMSGQFUL."""
+    timeouts: int
+    """Requests of ours that were not answered in time."""
+    late_answers: int
+    """Answers of ours that left after the SMSC's response timer."""
+
+
 class Bind(Model):
     model_config = ConfigDict(from_attributes=True)
 
     account: str
-    type: str
+    bind_type: str
     """transceiver, transmitter or receiver."""
     state: str
     """`bound`, or a word for what it is instead."""
     since: datetime
     system_id: str
+    session: Annotated[str, BeforeValidator(str)]
+    """Id of the session; what came in it has it, too."""
     window_used: int
     """Requests sent and not yet answered."""
     window_max: int
     last_error: str
     reconnects: int
-    received: int
-    """deliver_sm and data_sm that came in."""
-    sent: int
-    """submit_sm that went out."""
-    throttled: int
-    """submit_sm refused with RTHROTTLED or RMSGQFUL."""
-    last_received_at: datetime | None
-    last_sent_at: datetime | None
+    last_in: datetime | None
+    """When the last PDU of any kind came in."""
+    last_out: datetime | None
+    counters: Counts
 
 
 async def list_binds(request: web.Request) -> list[Bind]:
     """Every bind, and how it is."""
-    return [Bind.model_validate(bind) for bind in request.app[PLATFORM].operations.binds()]
+    return [Bind.model_validate(bind) for bind in request.app[DESK].operations.binds()]

@@ -10,9 +10,9 @@ from aiohttp import web
 
 from vas.admin import store
 from vas.admin.audit import Sight, record, sight
-from vas.admin.authentication import PLATFORM
+from vas.admin.authentication import DESK
+from vas.admin.desk import Reader
 from vas.admin.journey import Event, Rows, What, timeline
-from vas.admin.platform import Reader
 from vas.admin.problems import Problem
 from vas.admin.values import IdPath, Model, Number, Page, Reveal
 from vas.store.ids import moment
@@ -53,7 +53,7 @@ class MessagesPage(Model):
 async def list_messages(request: web.Request, *, query: MessagesQuery) -> MessagesPage:
     """What a number sent and was sent, newest first."""
     shown = sight(request, query)
-    reader, span = request.app[PLATFORM].reader, query.span()
+    reader, span = request.app[DESK].reader, query.span()
     received = await store.received_from(reader, query.msisdn, span)
     sent = await store.sent_to(reader, query.msisdn, span)
     both: list[store.InboxRow | store.OutboxRow] = [*received, *sent]
@@ -160,7 +160,7 @@ async def get_message(request: web.Request, *, path: IdPath, query: Reveal) -> J
     Both ends lead to the same journey: a reply's begins with the message that it answers.
     """
     shown = sight(request, query)
-    rows = await _rows(request.app[PLATFORM].reader, int(path.id))
+    rows = await _rows(request.app[DESK].reader, int(path.id))
     if rows is None:
         raise Problem(HTTPStatus.NOT_FOUND, "No such message is kept.")
     if shown.full:

@@ -81,7 +81,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return Problem(HTTPStatus(error.status), headers=headers).response()
     except StoreError:
         log.warning("admin.store_failed", exc_info=True)
-        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The store cannot be written now.").response()
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The store does not answer now.").response()
     except Exception:
         log.exception("admin.failed")
         return Problem(HTTPStatus.INTERNAL_SERVER_ERROR).response()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import ColumnElement, Select, bindparam, func, insert, select, update
 
-from vas.admin.platform import Reader, Writer
+from vas.admin.desk import Reader, Writer
 from vas.admin.roles import Role
 from vas.store import schema
 from vas.store.ids import first_id, id_ms, shard_of

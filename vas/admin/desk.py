@@ -30,13 +30,37 @@ class Writer(Protocol):
         """Run the statement once for each row of named values; durable on return, else StoreError."""
 
 
+class Counters(Protocol):
+    """What went over one connection and those before it in its place."""
+
+    @property
+    def pdus_in(self) -> int: ...
+    @property
+    def pdus_out(self) -> int: ...
+    @property
+    def refused_in(self) -> int:
+        """PDUs that could not be read."""
+
+    @property
+    def throttled(self) -> int:
+        """submit_sm refused with RTHROTTLED or RMSGQFUL."""
+
+    @property
+    def timeouts(self) -> int:
+        """Requests of ours that were not answered in time."""
+
+    @property
+    def late_answers(self) -> int:
+        """Answers of ours that left after the SMSC's response timer."""
+
+
 class BindStatus(Protocol):
     """One bind, as the gateway sees it now."""
 
     @property
     def account(self) -> str: ...
     @property
-    def type(self) -> str:
+    def bind_type(self) -> str:
         """transceiver, transmitter or receiver."""
 
     @property
@@ -50,6 +74,8 @@ class BindStatus(Protocol):
     @property
     def system_id(self) -> str: ...
     @property
+    def session(self) -> int: ...
+    @property
     def window_used(self) -> int:
         """Requests sent and not yet answered."""
 
@@ -60,23 +86,13 @@ class BindStatus(Protocol):
     @property
     def reconnects(self) -> int: ...
     @property
-    def received(self) -> int:
-        """deliver_sm and data_sm that came in."""
-
-    @property
-    def sent(self) -> int:
-        """submit_sm that went out."""
-
-    @property
-    def throttled(self) -> int:
-        """submit_sm refused with RTHROTTLED or RMSGQFUL."""
-
-    @property
-    def last_received_at(self) -> datetime | None:
+    def last_in(self) -> datetime | None:
         """When the last PDU of any kind came in."""
 
     @property
-    def last_sent_at(self) -> datetime | None: ...
+    def last_out(self) -> datetime | None: ...
+    @property
+    def counters(self) -> Counters: ...
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -138,7 +154,7 @@ class Operations(Protocol):
 
 
 @dataclass(frozen=True)
-class Platform:
+class Desk:
     """All that a request to the operations' listener can reach."""
 
     reader: Reader
