@@ -17,6 +17,7 @@ from vas.journal import Journal
 from vas.messages import Msisdn
 from vas.routing import Target
 from vas.running import Call, Made, dead_letter, run_handler
+from vas.settling import CALL_PATIENCE_MS
 from vas.store.rows import JobRow
 from vas.subscribers import DOCUMENT, Subscriber
 from vas.talk import Talk, Waiting
@@ -56,6 +57,10 @@ class Calls:
 
     def in_progress(self, job_id: int) -> bool:
         return job_id in self._in_progress
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._in_progress)
 
     async def _ask(self, call: Call) -> None:
         job, suspended = call
@@ -133,20 +138,30 @@ async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answe
         target, context, start = await _again(core, unit, job, body, journal)
     except ServiceError as error:
         log.error("call.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
+        await put_off(batch, job)
         return
     ran = await run_handler(core, target, context, partial(_no_questions, start), by_sms=True)
     if ran.suspended is not None:
         body["journal"] = context.journal_json().decode()
-        due_ms = batch.now_ms + AGAIN_AFTER_S[-1] * 1000
-        new = {"new_due_ms": due_ms, "new_body": msgspec.json.encode(body), "new_attempts": job.attempts + 1}
-        await batch.execute(batch.sql.put_off_job.text, batch.sql.put_off_job.params(**new, **given))
+        await put_off(batch, job._replace(body=msgspec.json.encode(body)))
         made.calls.append(Call(job, ran.suspended))
-        made.job_due_ms = due_ms
     else:
         await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**given))
     if ran.error is not None:
         batch.dead_letters.append(dead_letter("call", job.cause, job.msisdn, target, ran.error, ran.unit, None))
     made.take(ran.unit)
+
+
+async def put_off(batch: Batch, job: JobRow) -> None:
+    """Look at a job again after the patience for a call."""
+    query = batch.sql.put_off_job
+    await batch.execute(
+        query.text,
+        query.params(
+            new_due_ms=batch.now_ms + CALL_PATIENCE_MS, new_body=job.body, new_attempts=job.attempts + 1,
+            given_shard=job.shard, given_msisdn=job.msisdn, given_id=job.id,
+        ),
+    )  # fmt: skip
 
 
 async def _no_questions(start: Callable[[], Coroutine[Any, Any, Reply | None]]) -> Reply | None:

@@ -108,6 +108,11 @@ class Dispatch:
         return self._inside + len(self._held)
 
     @property
+    def busy(self) -> bool:
+        """Whether a batch is under way or about to be."""
+        return self._running is not None or bool(self._asking)
+
+    @property
     def _full(self) -> bool:
         return self._inside >= self._credits or self._effects.backlog >= self._backlog_limit
 

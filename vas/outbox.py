@@ -62,6 +62,11 @@ class Outbox:
         """Messages in memory that have not been answered by the SMSC."""
         return len(self._in_flight)
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is in flight, being written down, or being looked for."""
+        return bool(self._in_flight or self._results or self._scanning)
+
     def send(self, row: OutboxRow, received_ms: int = 0) -> None:
         """Send a committed row, now or when it is due."""
         now_ms = self._core.clock_ms()

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from apscheduler.triggers.cron import CronTrigger
 
-from vas.calls import Calls, go_on
+from vas.calls import Calls, go_on, put_off
 from vas.context import Context
 from vas.core import Core
 from vas.errors import ServiceError
@@ -110,7 +110,9 @@ class DueJobs:
             job = JobRow(*fields)
             if job.kind != "call":
                 await self._run(batch, job)
-            elif not self._calls.in_progress(job.id):
+            elif self._calls.in_progress(job.id):
+                await put_off(batch, job)
+            else:
                 await go_on(self._core, batch, self._made, job, None)
         [(next_ms,)] = await batch.execute(batch.sql.next_job.text)
         self._next_ms = next_ms if next_ms is not None else NEVER_MS
@@ -121,9 +123,7 @@ class DueJobs:
             target = self._core.router.job(job.service, job.name)
         except ServiceError as error:
             log.error("job.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
-            put_off = batch.sql.put_off_job
-            later = {"new_due_ms": batch.now_ms + 3_600_000, "new_body": job.body, "new_attempts": job.attempts + 1}
-            await batch.execute(put_off.text, put_off.params(**later, **given))
+            await put_off(batch, job)
             return
         await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**given))
         args: dict[str, Any] = msgspec.json.decode(job.body)

@@ -89,12 +89,13 @@ class Sessions:
             return Copy.WISH if received_ms < earlier.received_ms + timer_ms else Copy.REDELIVERY
         return Copy.ASK
 
-    def forget(self, older_than: int) -> list[int]:
-        """Drop ended sessions with ids below this one; the ids dropped."""
-        over = [id_ for id_, session in self._sessions.items() if id_ < older_than and not session.alive]
-        for id_ in over:
+    def over(self, older_than: int) -> list[int]:
+        """Ended sessions with ids below this one."""
+        return [id_ for id_, session in list(self._sessions.items()) if id_ < older_than and not session.alive]
+
+    def forget(self, older_than: int) -> None:
+        for id_ in self.over(older_than):
             del self._sessions[id_]
-        return over
 
     def take_unsaved(self) -> list[tuple[int, str, int, bytes]]:
         """Rows to be saved; `unsaved` is false until something changes again."""

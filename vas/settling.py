@@ -17,6 +17,10 @@ from vas.subscribers import DOCUMENT, Subscriber
 from vas.unit import Batch, Unit, job_row
 
 
+CALL_PATIENCE_MS = 900_000
+"""A call that is not known to be in progress by then is begun again, with the same key."""
+
+
 async def settle(
     core: Core, batch: Batch, made: Made, row: OutboxRow, state: str, *, status: int = 0, error: str = ""
 ) -> None:
@@ -61,7 +65,7 @@ def wait_for_outside(context: Context, ran: Ran, made: Made, kind: str, name: st
     assert ran.suspended is not None
     unit = ran.unit
     job = job_row(
-        unit.batch, msisdn=context.sender.digits, due_ms=unit.batch.now_ms, kind="call", service=context.service_name,
+        unit.batch, msisdn=context.sender.digits, due_ms=unit.batch.now_ms + CALL_PATIENCE_MS, kind="call", service=context.service_name,
         name=name, key="", cause=context.id, body={**body, "kind": kind, "journal": context.journal_json().decode()},
     )  # fmt: skip
     unit.later(job)

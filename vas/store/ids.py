@@ -35,6 +35,15 @@ class Ids:
         self._last_ms = 0
         self._counter = 0
 
+    @property
+    def last(self) -> int:
+        return (self._last_ms - _EPOCH_MS) << _LOW_BITS | self._node | self._counter if self._last_ms else 0
+
+    def resume_after(self, last: int) -> None:
+        """Never make an id up to this one again, whatever the clock says after a restart."""
+        if last:
+            self._last_ms = max(self._last_ms, id_ms(last) + 1)
+
     def next(self, now_ms: int) -> int:
         """A new id for something that happens now; a clock that went back does not make them fall."""
         if now_ms > self._last_ms:

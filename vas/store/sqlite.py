@@ -41,7 +41,9 @@ PRAGMAS = (
     "PRAGMA busy_timeout=2000",
     "PRAGMA temp_store=MEMORY",
 )
-_BATCH_TOKEN, _HASH_KEY, _GENERATION = "batch", "hash_key", "seen_generation"
+_BATCH_TOKEN, _HASH_KEY, _GENERATION, _GENERATION_SINCE = "batch", "hash_key", "seen_generation", "seen_since_ms"
+_NONCE_BYTES = 8
+"""Of a batch's token; the last id that was made follows it."""
 
 _HANDLERS_FAULT = frozenset(
     {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE}
@@ -102,9 +104,9 @@ class SqliteStore:
     async def backup(self, path: Path) -> None:
         await asyncio.to_thread(backup, self.path, path)
 
-    async def rotate_seen(self) -> None:
-        """Empty the older generation of `seen` and begin to write there."""
-        await self._in_thread(self._rotate_seen)
+    async def rotate_seen(self, now_ms: int, every_ms: int) -> None:
+        """Empty the older generation of `seen` and begin to write there, if the current one is old enough."""
+        await self._in_thread(self._rotate_seen, now_ms, every_ms)
 
     # -- in the writer thread
 
@@ -119,6 +121,7 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")
             self.hash_key = self._meta(connection, _HASH_KEY) or secrets.token_bytes(32)
             self._generation = int.from_bytes(self._meta(connection, _GENERATION) or b"\0")
+            self._ids.resume_after(int.from_bytes(self._meta(connection, _BATCH_TOKEN)[_NONCE_BYTES:]))
             connection.execute(self.sql.put_meta.text, (_HASH_KEY, self.hash_key))
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -160,11 +163,18 @@ class SqliteStore:
         row = connection.execute(self.sql.meta_value.text, (key,)).fetchone()
         return bytes(row[0]) if row else b""
 
-    def _rotate_seen(self) -> None:
-        connection = self._connection or self._connect()
+    def _rotate_seen(self, now_ms: int, every_ms: int) -> None:
         older = 1 - self._generation
+        connection = self._connection
+        if connection is None:
+            return
         try:
             connection.execute("BEGIN IMMEDIATE")
+            since_ms = int(self._meta(connection, _GENERATION_SINCE) or b"0")
+            if since_ms and now_ms < since_ms + every_ms:
+                connection.execute("ROLLBACK")
+                return
+            connection.execute(self.sql.put_meta.text, (_GENERATION_SINCE, str(now_ms).encode()))
             connection.execute(self.sql.empty_seen[older].text)
             connection.execute(self.sql.put_meta.text, (_GENERATION, bytes([older])))
             connection.execute("COMMIT")
@@ -192,13 +202,14 @@ class SqliteStore:
         return [None] * len(works)
 
     def _transaction(self, connection: sqlite3.Connection, works: Sequence[Work]) -> None:
-        token = secrets.token_bytes(8)
+        token = secrets.token_bytes(_NONCE_BYTES)
         try:
             connection.execute("BEGIN IMMEDIATE")
             batch = SqliteBatch(connection, self.sql, self._ids, self._clock_ms(), self._generation)
             for work in works:
                 drive(work.run(batch))
             batch.write()
+            token += self._ids.last.to_bytes(8)
             connection.execute(self.sql.put_meta.text, (_BATCH_TOKEN, token))
         except EngineFailed as failed:
             self._abandon(connection)

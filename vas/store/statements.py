@@ -231,6 +231,11 @@ class Statements:
         )
 
     @cached_property
+    def resume_calls(self) -> Query:
+        """After a restart no call is in progress."""
+        return self._compile(update(job).where(job.c.kind == "call").values(due_ms=bindparam("now_ms")))
+
+    @cached_property
     def next_job(self) -> Query:
         return self._compile(select(func.min(job.c.due_ms)))
 
@@ -254,12 +259,16 @@ class Statements:
     def fired(self) -> Query:
         return self._compile(select(schema.fired.c.at_ms).where(schema.fired.c.job == bindparam("given_job")))
 
+    @cached_property
+    def all_fired(self) -> Query:
+        return self._compile(select(schema.fired))
+
     # -- retention
 
     def purge(self, table: Table, column: str) -> Query:
-        """Delete a few of the oldest finished rows made before a bound."""
+        """Delete some finished rows from before a bound; a row of the result for each."""
         keys = list(table.primary_key)
         old = select(*keys).where(table.c[column] < bindparam("before")).limit(bindparam("most"))
         if table is outbox:
             old = old.where(outbox.c.due_ms.is_(None))
-        return self._compile(delete(table).where(tuple_(*keys).in_(old)))
+        return self._compile(delete(table).where(tuple_(*keys).in_(old)).returning(literal(1)))

@@ -1,0 +1,174 @@
+"""One running platform: store, dispatch, outbox, schedule and gateway, put together and taken apart.
+
+Start: the store opens, what was left by the last run is loaded, then the gateway binds. Stop: nothing new
+is taken, what was taken is committed and answered, what was sent is waited for, then the store closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from vas.calls import Calls
+from vas.context import Mounted, Platform
+from vas.core import AccountRules, Core
+from vas.dispatch import Dispatch
+from vas.housekeeping import Housekeeping
+from vas.messages import Gateway, Msisdn, Receiver
+from vas.metrics import Metrics
+from vas.outbox import Outbox
+from vas.routing import Router
+from vas.running import Made
+from vas.schedule import Schedule
+from vas.sessions import Sessions
+from vas.store.protocol import Work
+from vas.store.sqlite import SqliteStore
+from vas.unit import Batch
+
+log = structlog.get_logger()
+TICK_S = 0.1
+
+
+class RunningGateway(Gateway, Protocol):
+    """A gateway that can be started and stopped."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None:
+        """Send nothing more, wait for the answers to what was sent, then let the links go."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a node is made from, apart from its store and its gateway."""
+
+    mounted: Sequence[Mounted]
+    everywhere: Mounted
+    platform: Platform
+    accounts: Mapping[str, AccountRules] = field(default_factory=dict)
+    trial_numbers: frozenset[Msisdn] = frozenset()
+    help_per_hour: int = 3
+    credits: int = 2_000
+    batch_limit: int = 500
+    keep: timedelta = timedelta(days=90)
+    seen_for: timedelta = timedelta(hours=72)
+    clock_ms: Callable[[], int] = lambda: int(time.time() * 1000)
+    tick_s: float = TICK_S
+
+
+class Node:
+    """The platform in one process. `gateway` makes the gateway around the receiver that it is to serve."""
+
+    def __init__(self, setup: Setup, store: SqliteStore, gateway: Callable[[Receiver], RunningGateway]) -> None:
+        self.setup = setup
+        self.store = store
+        self.router = Router(setup.mounted, setup.everywhere)
+        self.metrics = Metrics(CollectorRegistry())
+        self._make_gateway = gateway
+        self._ticker: asyncio.Task[None] | None = None
+        self.started_ms = 0
+
+    async def start(self) -> None:
+        """Raises StoreUnusable or ConfigError with what a person must do."""
+        setup = self.setup
+        await self.store.open()
+        self.core = Core(
+            self.router, setup.platform, setup.accounts, self.metrics, setup.clock_ms, self.store.hash_key,
+            Sessions(), setup.trial_numbers, setup.help_per_hour,
+        )  # fmt: skip
+        self.dispatch = Dispatch(
+            self.core, self.store, self, self._ask_alive, new_session=self.store.new_id,
+            batch_limit=setup.batch_limit, credits=setup.credits,
+        )  # fmt: skip
+        self.gateway = self._make_gateway(self.dispatch)
+        self.outbox = Outbox(self.core, self.gateway, self.dispatch.submit)
+        self.calls = Calls(self.core, self.dispatch.submit, self._follow)
+        self.schedule = Schedule(self.core, self.calls, self.dispatch.submit, self._follow)
+        self.housekeeping = Housekeeping(
+            self.core, self.store, self.dispatch.submit, keep=setup.keep, seen_for=setup.seen_for
+        )
+        await self._restore()
+        self.started_ms = setup.clock_ms()
+        self._ticker = asyncio.create_task(self._tick())
+        await self.gateway.start()
+
+    async def _restore(self) -> None:
+        sql, now_ms = self.store.sql, self.setup.clock_ms()
+        self.core.sessions.restore([tuple(row) for row in await self.store.read(sql.sessions.text)])  # type: ignore[misc]
+        fired = await self.store.read(sql.all_fired.text)
+        self.schedule.restore({name: at_ms for name, at_ms in fired})
+        await self.store.commit([Statement(sql.resume_calls.text, sql.resume_calls.params(now_ms=now_ms))])
+
+    async def _ask_alive(self, session: int) -> bool:
+        return await self.gateway.ask_alive(session)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self.setup.tick_s)
+            for part in (self.dispatch, self.outbox, self.schedule, self.housekeeping):
+                try:
+                    part.tick()
+                except Exception as error:
+                    log.error("tick.failed", part=type(part).__name__, error=f"{type(error).__name__}: {error}")
+            self.metrics.outbox_queued.set(self.outbox.backlog)
+            self.metrics.unfinished_commands.set(self.dispatch.unfinished)
+
+    # -- where what was committed goes (vas.dispatch.Effects)
+
+    @property
+    def backlog(self) -> int:
+        return self.outbox.backlog
+
+    def follow(self, made: Made, received_ms: int) -> None:
+        if made.screen is not None:
+            self.outbox.show(made.screen, received_ms)
+        for row in made.messages:
+            self.outbox.send(row, received_ms)
+        for call in made.calls:
+            self.calls.start(call)
+        if made.job_due_ms:
+            self.schedule.added(made.job_due_ms)
+
+    def _follow(self, made: Made) -> None:
+        self.follow(made, 0)
+
+    async def run(self, *works: Work) -> None:
+        """Run works of the caller's in the order of all others; raises what they raised."""
+        for outcome in await self.store.commit(works):
+            if outcome is not None:
+                raise outcome
+
+    async def stop(self) -> None:
+        """Finish what was taken and leave; safe to call after a start that failed."""
+        if self._ticker is not None:
+            self.dispatch.closing = True
+            await self.dispatch.drained()
+            self.outbox.stopped = True
+            self._ticker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticker
+            await self.gateway.stop()
+            await self.calls.stop()
+            self.dispatch.tick()
+            await self.dispatch.drained()
+        await self.store.close()
+
+
+@dataclass
+class Statement:
+    """A work that is one statement, with one row of parameters or several."""
+
+    text: str
+    params: Sequence[object] = ()
+
+    async def run(self, batch: Batch) -> None:
+        await batch.execute(self.text, self.params)
+
+

@@ -1,0 +1,233 @@
+"""The phone that tests dial with: a whole platform behind it, without SMPP.
+
+    async def test_lan_asks_mai(tmp_path):
+        async with Network(tmp_path, mount(callme, short_codes=["9105"], ussd="*105")) as network:
+            lan, mai = network.phone("0912345678"), network.phone("0987654321")
+            assert "0987654321" in await lan.dial("*105*0987654321#")
+            assert "0912345678" in mai.texts[-1]
+
+With `fresh=True` every key press and every text reaches a brand-new platform over the same store, as if on
+another node or after a restart: what a service keeps outside its documents is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+from vas.context import Mounted, Platform
+from vas.core import AccountRules
+from vas.messages import (
+    Inbound, Msisdn, Outbound, Receipt, ReceiptState, Receiver, SendOutcome, SendResult, UssdTurn,
+)  # fmt: skip
+from vas.node import Node, Setup
+from vas.selfcare import selfcare
+from vas.service import Service
+from vas.store.ids import moment
+from vas.store.sqlite import SqliteStore
+
+ACCOUNT = "test"
+MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=ZoneInfo("Asia/Ho_Chi_Minh"))
+"""A Monday, when a test's clock begins unless the test says otherwise."""
+
+
+def mount(service: Service, config: Any = None, *, short_codes: Sequence[str] = (), ussd: str = "") -> Mounted:
+    """A service as config.toml would switch it on; `config` its config struct, by default as it comes."""
+    return Mounted(service, service.config_type() if config is None else config, tuple(short_codes), ussd)
+
+
+@dataclass
+class Phone:
+    """A subscriber's handset."""
+
+    network: Network
+    number: Msisdn
+    texts: list[str] = field(default_factory=list)
+    """SMS received, the oldest first."""
+    received: list[Outbound] = field(default_factory=list)
+    screen: str = ""
+    """What the last USSD turn left on the screen."""
+    open: bool = False
+    """Whether the dialogue waits for an answer."""
+    reachable: bool = True
+    """Switched off: what is sent gets no delivery receipt until `network.receipt` gives one."""
+    dialogues: int = 0
+
+    async def dial(self, code: str) -> str:
+        """Dial a USSD code; the first screen."""
+        self.dialogues += 1
+        return await self._turn(code, begin=True)
+
+    async def answer(self, text: str) -> str:
+        """Type an answer to the screen; the next one."""
+        assert self.open, f"nothing waits for an answer; the screen says {self.screen!r}"
+        return await self._turn(text, begin=False)
+
+    async def hang_up(self) -> None:
+        """End the dialogue from the phone's side."""
+        turn = UssdTurn(str(self.dialogues), begin=False, ended=True)
+        await self.network.deliver(self, "", "", turn)
+        self.open = False
+
+    async def _turn(self, text: str, *, begin: bool) -> str:
+        self.screen, self.open = "", False
+        await self.network.deliver(self, text, "105", UssdTurn(str(self.dialogues), begin, token=b"t"))
+        return self.screen
+
+    async def text(self, text: str, to: str) -> str:
+        """Send an SMS; the last text that came back to this phone on account of it, or an empty string."""
+        before = len(self.texts)
+        await self.network.deliver(self, text, to, None)
+        return self.texts[-1] if len(self.texts) > before else ""
+
+
+class Network:
+    """Phones, a clock, and the platform between them."""
+
+    def __init__(
+        self, folder: Path, *mounted: Mounted, fresh: bool = False, now: datetime = MORNING, language: str = "vi", **setup: Any
+    ) -> None:
+        self.folder = folder
+        self.fresh = fresh
+        self.now_ms = int(now.timestamp() * 1000)
+        self.sent: list[Outbound] = []
+        """Everything the platform handed over, screens included."""
+        self.outcome: Callable[[Outbound], SendOutcome] = lambda message: SendOutcome.SENT
+        """What the SMSC makes of a submission; replace it to refuse some."""
+        self.receipts = True
+        """Whether reachable phones' delivery receipts come by themselves."""
+        self.confirms = True
+        """Whether the SMSC is seen to have got our answers."""
+        self._phones: dict[str, Phone] = {}
+        platform = Platform(ZoneInfo("Asia/Ho_Chi_Minh"), language)
+        self._setup = Setup(
+            mounted, mount(selfcare), platform, {ACCOUNT: AccountRules()}, clock_ms=lambda: self.now_ms, tick_s=3600, **setup
+        )
+        self._session = 0
+        self._ordinal = 0
+        self.statuses: list[int] = []
+        """command_status of every answer, in order."""
+
+    def phone(self, number: str) -> Phone:
+        """The phone with this number; the same one each time."""
+        msisdn = Msisdn.parse(number)
+        return self._phones.setdefault(msisdn.digits, Phone(self, msisdn))
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.node.stop()
+
+    async def _start(self) -> None:
+        store = SqliteStore(self.folder / "vas.db", clock_ms=lambda: self.now_ms)
+        self.node = Node(self._setup, store, lambda receiver: _Gateway(self, receiver))
+        await self.node.start()
+        self._session, self._ordinal = self.node.dispatch.session_opened(ACCOUNT), 0
+
+    async def restart(self, *mounted: Mounted) -> None:
+        """Stop the platform and start it anew; with other services, if any are given."""
+        await self.node.stop()
+        if mounted:
+            self._setup = replace(self._setup, mounted=mounted)
+        await self._start()
+
+    async def deliver(self, phone: Phone, text: str, to: str, turn: UssdTurn | None, *, sender: str = "") -> int:
+        """Hand a deliver_sm over and wait until nothing is left to do; the command_status of its answer."""
+        if self.fresh:
+            await self.restart()
+        self._ordinal += 1
+        sender = sender or phone.number.digits
+        identity = "\0".join((sender, to, text, turn.dialogue if turn else "")).encode()
+        inbound = Inbound(
+            ACCOUNT, self._session, self._ordinal, moment(self.now_ms), sender, to, text, identity, turn
+        )
+        return await self.redeliver(inbound)
+
+    async def redeliver(self, inbound: Inbound) -> int:
+        """Hand over a deliver_sm exactly as given."""
+        answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.node.dispatch.receive(inbound, answered.set_result)
+        status = await answered
+        self.statuses.append(status)
+        if self.confirms:
+            self.node.dispatch.session_confirmed(inbound.session, inbound.ordinal)
+        await self.settled()
+        return status
+
+    async def settled(self) -> None:
+        """Until nothing is under way: commands, submissions, jobs that are due, calls that can be answered."""
+        node = self.node
+        for _ in range(10_000):
+            await node.dispatch.drained()
+            node.schedule.tick()
+            node.outbox.tick()
+            await asyncio.sleep(0)
+            if not (node.dispatch.busy or node.outbox.busy or node.calls.busy):
+                return
+            if node.calls.busy:
+                await asyncio.sleep(0.001)
+        raise AssertionError("the platform does not come to rest")
+
+    async def pass_time(self, duration: timedelta) -> None:
+        """Let time go by, and what was due in it happen."""
+        self.now_ms += int(duration.total_seconds() * 1000)
+        self.node.outbox.tick()
+        await self.settled()
+
+    async def receipt(self, message: Outbound, state: ReceiptState, error: str = "") -> None:
+        """The SMSC's delivery receipt of a message."""
+        self._ordinal += 1
+        answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        receipt = Receipt(
+            ACCOUNT, self._session, self._ordinal, moment(self.now_ms), str(message.id), message.to.digits, state, error
+        )
+        self.node.dispatch.receive_receipt(receipt, answered.set_result)
+        await answered
+        await self.settled()
+
+
+class _Gateway:
+    """Hands what is sent to the phones at once (vas.node.RunningGateway)."""
+
+    def __init__(self, network: Network, receiver: Receiver) -> None:
+        self._network = network
+        self._receiver = receiver
+        self.backlog = 0
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+    async def ask_alive(self, session: int) -> bool:
+        return True
+
+    def send(self, message: Outbound, done: Callable[[SendResult], None]) -> None:
+        network = self._network
+        network.sent.append(message)
+        outcome = network.outcome(message)
+        if outcome is SendOutcome.SENT:
+            self._arrive(message)
+        at = moment(network.now_ms)
+        smsc_ids = (str(message.id),) if outcome is SendOutcome.SENT else ()
+        loop = asyncio.get_running_loop()
+        loop.call_soon(done, SendResult(outcome, at, ACCOUNT, 1, smsc_ids))
+        if outcome is SendOutcome.SENT and message.receipt and network.receipts and network.phone(str(message.to)).reachable:
+            receipt = Receipt(ACCOUNT, 0, 0, at, str(message.id), message.to.digits, ReceiptState.DELIVERED)
+            loop.call_soon(self._receiver.receive_receipt, receipt, lambda status: None)
+
+    def _arrive(self, message: Outbound) -> None:
+        phone = self._network.phone(str(message.to))
+        if message.session:
+            phone.screen, phone.open = message.text, message.more
+        else:
+            phone.texts.append(message.text)
+            phone.received.append(message)
