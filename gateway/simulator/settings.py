@@ -39,9 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     receipts: bool = True
     receipt_delay: timedelta = timedelta(milliseconds=500)
     message_ids: IdForm = "decimal"
-    """In submit_sm_resp."""
+    """In submit_sm_resp, and in the TLV receipted_message_id."""
     receipt_ids: IdForm = "decimal"
-    """In receipts, text and TLV."""
+    """In the text of receipts."""
     message_id_tlv: int | None = None
     """The tag that carries the SMSC's own id in each deliver_sm but receipts: digits and a NUL; None sends none."""
     ussd_timer: timedelta = timedelta(seconds=30)

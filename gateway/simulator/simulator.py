@@ -249,6 +249,8 @@ class Simulator:
             asyncio.get_running_loop().call_later(self.settings.receipt_delay.total_seconds(), self._report, mt)
 
     def _report(self, mt: Mt) -> None:
-        pdu = wire.receipt(mt, _spellings[self.settings.receipt_ids](mt.id))
+        pdu = wire.receipt(
+            mt, _spellings[self.settings.message_ids](mt.id), _spellings[self.settings.receipt_ids](mt.id)
+        )
         with suppress(QueueFull):  # an SMSC that is full loses receipts first
             self._owe("receipt", pdu.short_message.decode("ascii"), pdu, mt.account)

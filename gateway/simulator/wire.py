@@ -131,17 +131,20 @@ def wants_receipt(mt: Mt) -> bool:
     return asked == 1 or asked == (3 if mt.state is State.DELIVERED else 2)
 
 
-def receipt(mt: Mt, spelled_id: str) -> DeliverSm:
-    """For a message whose way has ended; SMPP 3.4 Appendix B, and the TLVs of §5.3.2."""
+def receipt(mt: Mt, submitted_id: str, text_id: str) -> DeliverSm:
+    """For a message whose way has ended; SMPP 3.4 Appendix B, and the TLVs of §5.3.2.
+
+    The TLV spells the id as submit_sm_resp did; the text may spell it in another way, as many SMSCs do.
+    """
     assert mt.done_at is not None
     error = _ERRORS.get(mt.state, 0)
     shown = mt.text[:20] if mt.text.isascii() else ""
     body = (
-        f"id:{spelled_id} sub:001 dlvrd:{int(mt.state is State.DELIVERED):03} "
+        f"id:{text_id} sub:001 dlvrd:{int(mt.state is State.DELIVERED):03} "
         f"submit date:{mt.at:%y%m%d%H%M} done date:{mt.done_at:%y%m%d%H%M} "
         f"stat:{_STAT[mt.state]} err:{error:03} text:{shown}"
     )
-    tlvs = [(RECEIPTED_MESSAGE_ID, spelled_id.encode() + b"\0"), (MESSAGE_STATE, bytes([mt.state]))]
+    tlvs = [(RECEIPTED_MESSAGE_ID, submitted_id.encode() + b"\0"), (MESSAGE_STATE, bytes([mt.state]))]
     if error:
         tlvs.append((NETWORK_ERROR_CODE, b"\x03" + error.to_bytes(2, "big")))
     return DeliverSm(

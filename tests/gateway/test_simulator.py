@@ -445,9 +445,10 @@ async def test_a_receipt_tells_that_the_message_arrived(form: str, base: int) ->
         pdu = await esme.delivered()
         assert isinstance(answer, SubmitSmResp)
         assert (pdu.esm_class, pdu.source_addr, pdu.destination_addr) == (0x04, FRIEND.encode(), b"9105")
-        id = (pdu.tlv(RECEIPTED_MESSAGE_ID) or b"").removesuffix(b"\0")
+        assert pdu.tlv(RECEIPTED_MESSAGE_ID) == answer.message_id + b"\0"
+        id, _, rest = pdu.short_message.removeprefix(b"id:").partition(b" ")
         assert int(id, base) == int(answer.message_id)
-        assert pdu.short_message.startswith(b"id:" + id + b" sub:001 dlvrd:001 submit date:")
+        assert rest.startswith(b"sub:001 dlvrd:001 submit date:")
         assert b" stat:DELIVRD err:000 text:hello" in pdu.short_message
         assert pdu.tlv(MESSAGE_STATE) == b"\x02"
 
