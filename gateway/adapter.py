@@ -13,14 +13,13 @@ from gateway.link import Link
 from gateway.pdu import (
     ITS_SESSION_INFO,
     MESSAGE_PAYLOAD,
-    RINVMSGLEN,
     USSD_SERVICE_OP,
     DataSm,
     DeliverSm,
     SubmitSm,
     Tlvs,
 )
-from vas.alphabet import PARTS_MAX
+from vas.errors import SmppError
 from vas.messages import Answer, Inbound, Outbound, Receipt, Receiver, SendOutcome, SendResult
 
 Sent = Callable[[SendResult], None]
@@ -124,9 +123,10 @@ class SmppGateway:
         if account is None:
             self._loop.call_soon(self._done, done, SendResult(SendOutcome.NOT_SENT, self._clock()))
             return
-        segments = self._segments(message, account.settings)
-        if len(segments) > PARTS_MAX:
-            result = SendResult(SendOutcome.PERMANENT, self._clock(), account.settings.name, status=RINVMSGLEN)
+        try:
+            segments = self._segments(message, account.settings)
+        except SmppError as error:
+            result = SendResult(SendOutcome.PERMANENT, self._clock(), account.settings.name, status=error.status)
             self._loop.call_soon(self._done, done, result)
             return
         expires_at = self._expires_at(message)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from vas.alphabet import SMS_SEPTETS, SMS_UNITS, gsm_decode, gsm_encode, sms_parts, ucs2_encode
+from gateway.codec import RINVMSGLEN
+from vas.alphabet import PARTS_MAX, SMS_SEPTETS, SMS_UNITS, gsm_decode, gsm_encode, sms_parts, ucs2_encode
+from vas.errors import SmppError
 
 GSM = 0x00
 UCS2 = 0x08
@@ -45,14 +47,16 @@ def encode(text: str) -> Encoded:
 
 
 def split(text: str, reference: int) -> list[Segment]:
-    """One segment, or up to 255 with an 8-bit concatenation reference of which the low octet is used.
+    """One segment, or up to 255 with an 8-bit concatenation reference: the low octet of `reference`.
 
-    A longer text gives more segments than can be numbered: the caller asks `vas.alphabet.sms_segments` first.
+    Raises SmppError(RINVMSGLEN) for a text that takes more.
     """
     whole = encode(text)
     if len(whole.octets) <= (2 * SMS_UNITS if whole.data_coding == UCS2 else SMS_SEPTETS):
         return [Segment(whole.data_coding, whole.octets)]
     parts = sms_parts(text)
+    if len(parts) > PARTS_MAX:
+        raise SmppError(RINVMSGLEN, f"{len(parts)} segments")
     write = ucs2_encode if whole.data_coding == UCS2 else _septets
     return [
         Segment(

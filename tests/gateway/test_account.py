@@ -1,0 +1,234 @@
+"""What the connections of one account share: pace, lanes, throttling, coming back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway import AccountSettings
+from gateway import pdu as smpp
+from gateway.pace import CATCH_UP_SECONDS, HOLD_SECONDS, Pace
+from tests.gateway.conftest import Network
+from tests.gateway.peer import Core, Peer, mo, until
+from vas.messages import SendOutcome
+
+
+def departures(pace: Pace, start: float, seconds: float, tick: float = 0.001) -> list[float]:
+    """When PDUs leave if there is always one more, and the timer ticks each millisecond."""
+    left = []
+    for step in range(int(seconds / tick)):
+        now = start + step * tick
+        while pace.delay(now) <= 0:
+            pace.take(now)
+            left.append(now)
+    return left
+
+
+@pytest.mark.parametrize("rate", [1, 30, 100, 5_000])
+def test_the_agreed_rate_is_used_and_not_exceeded_in_any_second(rate: float) -> None:
+    left = departures(Pace(rate), 1000.0, 3.0)
+    assert rate * 3 * 0.99 <= len(left) <= rate * (3 + CATCH_UP_SECONDS) + 1
+    for first, at in enumerate(left):
+        within = sum(at <= other < at + 1.0 for other in left[first : first + int(rate * 1.1) + 5])
+        assert within <= rate * (1 + CATCH_UP_SECONDS) + 2
+        if first > 200:
+            break
+
+
+def test_no_rate_is_no_limit() -> None:
+    pace = Pace(0)
+    for _ in range(100_000):
+        assert pace.delay(5.0) <= 0
+        pace.take(5.0)
+
+
+def test_idleness_saves_nothing_up() -> None:
+    pace = Pace(100)
+    pace.take(1000.0)
+    burst = 0
+    while pace.delay(2000.0) <= 0:
+        pace.take(2000.0)
+        burst += 1
+    assert burst <= 2
+
+
+@pytest.mark.parametrize("agreed", [100.0, 0.0])
+def test_throttling_is_silence_then_half_the_rate_then_recovery(agreed: float) -> None:
+    pace, borne = Pace(agreed), 100.0
+    for step in range(200):
+        pace.take(1000.0 + step / borne)
+    pace.slow(1002.0)
+    pace.slow(1002.5)
+    assert departures(pace, 1002.0, HOLD_SECONDS) == []
+    assert pace.rate(1003.0) == pytest.approx(borne / 2, rel=0.05)
+    assert pace.rate(1013.0) == pytest.approx(borne, rel=0.05)
+    assert pace.rate(1003.0 + 3600) >= (agreed or 100_000)
+
+
+def test_throttling_never_stops_an_account_for_good() -> None:
+    pace = Pace(10)
+    for second in range(0, 100, 2):
+        pace.slow(1000.0 + second)
+    assert pace.rate(1100.0) >= 1.0
+
+
+async def test_replies_overtake_the_rest(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.SubmitSm] = lambda pdu: []
+    _, send = await start(window=1)
+    connection = await peer.bound()
+    send("first", reply=False)
+    await until(lambda: peer.of(smpp.SubmitSm))
+    for place in range(3):
+        send(f"broadcast {place}", reply=False)
+    send("reply")
+    peer.answers.clear()
+    connection.send(smpp.SubmitSmResp(peer.of(smpp.SubmitSm)[0].sequence, message_id=b"1"))
+    await until(lambda: len(send.results) == 5)
+    assert [pdu.short_message for pdu in peer.of(smpp.SubmitSm)] == [
+        b"first",
+        b"reply",
+        b"broadcast 0",
+        b"broadcast 1",
+        b"broadcast 2",
+    ]
+
+
+@pytest.mark.parametrize("status", [0x58, 0x14])
+async def test_a_throttled_message_is_kept_and_sent_again(peer: Peer, start: Network, status: int) -> None:
+    refused: list[bytes] = []
+
+    def throttle_first_two(pdu: smpp.SubmitSm) -> list[smpp.Pdu]:
+        if len(refused) < 2:
+            refused.append(pdu.short_message)
+            return [smpp.SubmitSmResp(pdu.sequence, status)]
+        return [smpp.SubmitSmResp(pdu.sequence, message_id=pdu.short_message)]
+
+    peer.answers[smpp.SubmitSm] = throttle_first_two
+    gateway, send = await start()
+    await peer.bound()
+    numbers = [send(text) for text in ("a", "b", "c")]
+    results = [await send.result(number) for number in numbers]
+    assert [(result.outcome, result.smsc_ids) for result in results] == [
+        (SendOutcome.SENT, ("a",)),
+        (SendOutcome.SENT, ("b",)),
+        (SendOutcome.SENT, ("c",)),
+    ]
+    assert [pdu.short_message for pdu in peer.of(smpp.SubmitSm)][-2:] == [b"a", b"b"]
+    assert gateway.binds()[0].counters.throttled == 2
+
+
+@pytest.mark.parametrize(
+    "status, outcome",
+    [
+        (0x08, SendOutcome.TEMPORARY),
+        (0x0B, SendOutcome.PERMANENT),
+        (0x03, SendOutcome.PERMANENT),
+        (0x440, SendOutcome.TEMPORARY),
+    ],
+)
+async def test_a_refusal_becomes_an_outcome(peer: Peer, start: Network, status: int, outcome: SendOutcome) -> None:
+    peer.answers[smpp.SubmitSm] = lambda pdu: [smpp.SubmitSmResp(pdu.sequence, status)]
+    _, send = await start()
+    result = await send.result(send())
+    assert (result.outcome, result.status, result.smsc_ids) == (outcome, status, ())
+
+
+async def test_a_message_refused_for_the_session_is_sent_by_the_next_one(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.SubmitSm] = lambda pdu: [
+        smpp.SubmitSmResp(pdu.sequence, 0x04)
+        if len(peer.connections) == 1
+        else smpp.SubmitSmResp(pdu.sequence, message_id=b"7")
+    ]
+    _, send = await start()
+    assert (await send.result(send())).smsc_ids == ("7",)
+    assert len(peer.connections) == 2
+    assert len(peer.of(smpp.Unbind)) == 1
+
+
+async def test_messages_wait_for_the_bind_and_leave_in_order(peer: Peer, start: Network) -> None:
+    _, send = await start()
+    numbers = [send(f"{place}") for place in range(5)]
+    assert peer.received == []
+    for number in numbers:
+        assert (await send.result(number)).outcome is SendOutcome.SENT
+    assert [pdu.short_message for pdu in peer.of(smpp.SubmitSm)] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_without_a_link_messages_are_given_back_after_a_while(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.BindTransceiver] = lambda pdu: [smpp.BindTransceiverResp(pdu.sequence, 0x0D)]
+    _, send = await start(patience=timedelta(milliseconds=100))
+    assert (await send.result(send())).outcome is SendOutcome.NOT_SENT
+
+
+async def test_a_message_that_expires_while_it_waits_is_not_sent(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.BindTransceiver] = lambda pdu: []
+    _, send = await start()
+    expired = send(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert (await send.result(expired)).outcome is SendOutcome.NOT_SENT
+    assert peer.of(smpp.SubmitSm) == []
+
+
+async def test_no_more_waits_than_is_allowed(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.BindTransceiver] = lambda pdu: []
+    gateway, send = await start(waiting_max=2)
+    numbers = [send() for _ in range(3)]
+    assert (await send.result(numbers[2])).outcome is SendOutcome.NOT_SENT
+    assert gateway.backlog == 2
+
+
+async def test_a_wrong_password_is_not_tried_again_soon(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.BindTransceiver] = lambda pdu: [smpp.BindTransceiverResp(pdu.sequence, 0x0E)]
+    gateway, _ = await start(reconnect_first=timedelta(0), refused_every=timedelta(hours=1))
+    await until(lambda: peer.connections and peer.connections[0].lost)
+    await until(lambda: gateway.binds()[0].last_error == "RINVPASWD")
+    assert len(peer.of(smpp.BindTransceiver)) == 1
+    assert gateway.binds()[0].reconnects == 0
+
+
+async def test_a_refused_bind_is_tried_again(peer: Peer, core: Core, start: Network) -> None:
+    peer.answers[smpp.BindTransceiver] = lambda pdu: [
+        smpp.BindTransceiverResp(pdu.sequence, 0x0D if len(peer.connections) < 3 else 0)
+    ]
+    await start()
+    await until(lambda: core.sessions)
+    assert len(peer.connections) == 3
+
+
+async def test_an_smsc_that_says_nothing_to_the_bind_is_left(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.BindTransceiver] = lambda pdu: []
+    gateway, _ = await start(response_timer=timedelta(milliseconds=100))
+    await until(lambda: len(peer.connections) >= 2)
+    assert gateway.binds()[0].last_error == "no response to the bind"
+
+
+async def test_all_connections_of_an_account_share_the_work(peer: Peer, core: Core, start: Network) -> None:
+    gateway, send = await start(binds=3, window=1)
+    await until(lambda: len(core.sessions) == 3)
+    for _ in range(9):
+        send()
+    await until(lambda: len(send.results) == 9)
+    for connection in peer.connections:
+        assert sum(isinstance(pdu, smpp.SubmitSm) for pdu in connection.received) >= 1
+    assert [bind.session for bind in gateway.binds()] != [1, 1, 1]
+
+
+async def test_a_pair_receives_on_one_connection_and_sends_on_the_other(peer: Peer, core: Core, start: Network) -> None:
+    gateway, send = await start(bind="transmitter+receiver")
+    await until(lambda: len(core.sessions) == 2)
+    receiving = next(c for c in peer.connections if isinstance(c.received[0], smpp.BindReceiver))
+    sending = next(c for c in peer.connections if isinstance(c.received[0], smpp.BindTransmitter))
+    receiving.send(mo("in", 5))
+    sending.send(mo("by the wrong door", 6))
+    await until(lambda: len(peer.of(smpp.DeliverSmResp)) == 2)
+    assert [inbound.text for inbound in core.inbound] == ["in"]
+    assert smpp.DeliverSmResp(6, 0x04) in sending.received
+    await send.result(send())
+    screen = send(session=core.inbound[0].session, token=b"\x01\x00")
+    assert (await send.result(screen)).outcome is SendOutcome.SENT
+    assert sum(isinstance(pdu, smpp.SubmitSm) for pdu in sending.received) == 2
+    assert [bind.bind_type for bind in gateway.binds()] == ["receiver", "transmitter"]
+
+
+def test_a_password_is_in_no_repr() -> None:
+    assert "s3cret" not in repr(AccountSettings("main", "smsc", 2775, "vas", "s3cret"))
