@@ -7,7 +7,6 @@ response comes, and what is written in one turn of the loop leaves in one piece.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from typing import Literal, Protocol, cast
@@ -18,6 +17,7 @@ import structlog
 from gateway import pdu as smpp
 from gateway.confirmation import Answers
 from gateway.pdu import DataSm, DeliverSm, Pdu
+from gateway.requests import Done, Requests
 from gateway.settings import AccountSettings
 from gateway.status import RINVBNDSTS, status_name
 from vas.errors import SmppError
@@ -31,9 +31,6 @@ UNREAD_OCTETS_MAX = 4 * 1024 * 1024
 CLOSE_SECONDS = 1.0
 
 BindType = Literal["transceiver", "transmitter", "receiver"]
-Done = Callable[[Pdu | None], None]
-"""Called once with the response; None if there will be none."""
-
 _BINDS = {
     "transceiver": smpp.BindTransceiver,
     "transmitter": smpp.BindTransmitter,
@@ -78,13 +75,6 @@ class LinkOwner(Protocol):
     def delivered(self, link: Link, pdu: DeliverSm | DataSm, ordinal: int, answer: Answer) -> None: ...
 
 
-class _Pending(msgspec.Struct):
-    command_id: int
-    confirms: int
-    written_at: float
-    done: Done
-
-
 class Link(asyncio.Protocol):
     """One connection. `bound` gives the status of the bind, `closed` ends with the link."""
 
@@ -113,15 +103,14 @@ class Link(asyncio.Protocol):
         self._tick: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
         self._out: list[bytes] = []
-        self._sequence = 0
-        self._pending: dict[int, _Pending] = {}
+        self._response_seconds = settings.response_timer.total_seconds()
+        self._requests = Requests(self._response_seconds)
         self._answers = Answers()
         self._unasked_since: float | None = None
         self._enquiring = False
         self._writable = True
         self._ending_at = 0.0
         self._peer_unbind: Pdu | None = None
-        self._response_seconds = settings.response_timer.total_seconds()
         self._enquire_seconds = settings.enquire_every.total_seconds()
         self._smsc_response_seconds = settings.smsc_response_timer.total_seconds()
         self._statuses = {RX_T_APPN: settings.later_status, RTHROTTLED: settings.full_status}
@@ -152,8 +141,6 @@ class Link(asyncio.Protocol):
         """Send nothing more, wait for both sides' responses up to the response timer, unbind, close."""
         if self.state is LinkState.BOUND:
             self._end("unbind")
-        else:
-            self.close("stopped")
 
     def close(self, error: str) -> None:
         """Write what is due and close; `error` says why."""
@@ -212,11 +199,12 @@ class Link(asyncio.Protocol):
         self.error = self.error or (str(exc) if exc else "closed by the peer")
         if self._tick:
             self._tick.cancel()
-        pending, self._pending = self._pending, {}
-        for request in pending.values():
+        for request in self._requests.abandon():
             request.done(None)
         if not self.bound.done():
             self.bound.set_result(RINVBNDSTS)
+        if self.session:
+            self._receiver.session_closed(self.session)
         self._owner.link_closed(self)
         if not self.closed.done():
             self.closed.set_result(None)
@@ -276,11 +264,10 @@ class Link(asyncio.Protocol):
         self._write(smpp.response_to(command_id, sequence, status).encode())
 
     def _response(self, pdu: Pdu) -> None:
-        request = self._pending.get(pdu.sequence)
-        if request is None or pdu.command_id not in (request.command_id | smpp.RESPONSE, smpp.RESPONSE):
+        request = self._requests.answered(pdu)
+        if request is None:
             log.warning("smpp.response_unexpected", account=self.settings.name, command_id=pdu.command_id)
             return
-        del self._pending[pdu.sequence]
         self._answers.confirm(request.confirms)
         request.done(pdu)
 
@@ -298,11 +285,8 @@ class Link(asyncio.Protocol):
     # What goes out.
 
     def _request(self, pdu: Pdu, done: Done) -> None:
-        sequence = self._sequence % smpp.SEQUENCE_MAX + 1
-        pdu.sequence = sequence
-        frame = pdu.encode()
-        self._sequence = sequence
-        self._pending[sequence] = _Pending(pdu.command_id, self._answers.ask(), self._loop.time(), done)
+        frame = self._requests.write(pdu, self._answers.answered, self._loop.time(), done)
+        self._answers.ask()
         self._unasked_since = None
         self._write(frame)
 
@@ -342,13 +326,8 @@ class Link(asyncio.Protocol):
             self._part()
 
     def _expire(self, now: float) -> None:
-        """Give up requests that are older than the response timer; the dict keeps them in the order of time."""
         used = self.window_used
-        while self._pending and self.state is not LinkState.CLOSED:
-            sequence, request = next(iter(self._pending.items()))
-            if now - request.written_at < self._response_seconds:
-                break
-            del self._pending[sequence]
+        for request in self._requests.overdue(now):
             self.counters.timeouts += 1
             log.warning("smpp.response_missing", account=self.settings.name, command_id=request.command_id)
             request.done(None)
@@ -365,7 +344,7 @@ class Link(asyncio.Protocol):
 
     @property
     def _settled(self) -> bool:
-        return not self._pending and self._answers.settled
+        return not self._requests and self._answers.settled
 
     def _end(self, error: str) -> None:
         self.state = LinkState.UNBINDING

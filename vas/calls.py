@@ -191,7 +191,7 @@ async def _again(
         outcome = msgspec.convert(body["outcome"], Outcome)
         return Target(mounted, handler), context, lambda: handler.run(context, outcome)  # type: ignore[return-value]
     if body["kind"] == "job":
-        arguments = {name: msgspec.convert(value, handler.types[name]) for name, value in body["args"].items()}
+        arguments = handler.arguments(body["args"])
     else:
         arguments = handler.parse(body["values"])
     return Target(mounted, handler), context, lambda: handler.run(context, **arguments)  # type: ignore[return-value]

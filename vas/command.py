@@ -107,7 +107,9 @@ class Command:
         """Nothing matched: never a silent ROK, but at most a few times an hour."""
         core, inbound = self.core, self.inbound
         if helped_last_hour(subscriber, unit.batch.now_ms) >= core.help_per_hour:
-            self.finish(unit, sender, inbound.text, "unmatched", "", None, why="nothing matched; helped often enough this hour")
+            self.finish(
+                unit, sender, inbound.text, "unmatched", "", None, why="nothing matched; helped often enough this hour"
+            )
             return
         key = "help_unmatched" if inbound.to in core.router.own_numbers else "help_nothing_here"
         context: Context = Context(

@@ -95,7 +95,11 @@ async def _run(
             if journal.entries and journal.entries[0].step == RESUME:
                 raise Waiting(_resume_screen(talk))
             ran = await run_handler(
-                core, target, talk, lambda talk=talk: route.handler.run(talk, **route.handler.parse(route.values)), by_sms=False
+                core,
+                target,
+                talk,
+                lambda talk=talk: route.handler.run(talk, **route.handler.parse(route.values)),
+                by_sms=False,
             )
         except Again:
             unit = unit.drop()

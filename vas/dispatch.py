@@ -66,6 +66,8 @@ class Dispatch:
         self._saving = SaveSessions(core.sessions)
         self._asking: set[asyncio.Task[None]] = set()
         self.closing = False
+        self.received = 0
+        """Commands that came in since the start."""
 
     # -- the gateway's side
 
@@ -87,6 +89,7 @@ class Dispatch:
 
     def receive(self, inbound: Inbound, answer: Answer) -> None:
         command = Command(self._core, inbound, answer)
+        self.received += 1
         if self.closing:
             self._refuse(command, "later")
         elif self._held or self._full:

@@ -1,18 +1,18 @@
 """The error tree. A class says what to do about it; its docstring is its message.
 
-    VasError
-    ├── Refused            no is not a fault: the subscriber reads the text that `key` names
-    │   └── Invalid        an answer that cannot be understood: asked again in a menu, refused by SMS
-    ├── ConfigError        the start stops; the message names the key, the value and what was meant
-    ├── ServiceError       a service is written wrongly: its author reads this
-    │   ├── TriggerClash
-    │   ├── TextError
-    │   ├── ForeignAwait
-    │   └── TalkChanged
-    ├── StoreError         the engine failed, never the handler: the whole batch is refused for now
-    │   ├── StoreUnusable  nothing will help but a person
-    │   └── CommitUnknown  the engine looks before it says anything
-    └── SmppError          carries the command_status that the peer is answered with
+VasError
+├── Refused            no is not a fault: the subscriber reads the text that `key` names
+│   └── Invalid        an answer that cannot be understood: asked again in a menu, refused by SMS
+├── ConfigError        the start stops; the message names the key, the value and what was meant
+├── ServiceError       a service is written wrongly: its author reads this
+│   ├── TriggerClash
+│   ├── TextError
+│   ├── ForeignAwait
+│   └── TalkChanged
+├── StoreError         the engine failed, never the handler: the whole batch is refused for now
+│   ├── StoreUnusable  nothing will help but a person
+│   └── CommitUnknown  the engine looks before it says anything
+└── SmppError          carries the command_status that the peer is answered with
 """
 
 from __future__ import annotations

@@ -170,5 +170,3 @@ class Statement:
 
     async def run(self, batch: Batch) -> None:
         await batch.execute(self.text, self.params)
-
-

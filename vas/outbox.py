@@ -7,7 +7,7 @@ messages that wait for their hour, and for more than memory should hold.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
@@ -43,12 +43,14 @@ class Sent(NamedTuple):
 class Outbox:
     """Hands rows to the gateway and writes back how it went. `submit` puts a work into the next batch."""
 
-    def __init__(self, core: Core, gateway: Gateway, submit: Callable[[object], None], *, memory_limit: int = 20_000) -> None:
+    def __init__(
+        self, core: Core, gateway: Gateway, submit: Callable[[object], None], *, memory_limit: int = 20_000
+    ) -> None:
         self._core = core
         self._gateway = gateway
         self._submit = submit
         self._memory_limit = memory_limit
-        self._in_flight: set[int] = set()
+        self._in_flight: dict[int, int] = {}
         self._results: deque[Sent] = deque()
         self._recording = False
         self._scanning = False
@@ -56,11 +58,18 @@ class Outbox:
         self._due_ms = 0
         """No row that is not in flight is due before this; 0: look at once, as after a restart."""
         self.stopped = False
+        self.sent = 0
+        """Messages submitted since the start."""
 
     @property
     def backlog(self) -> int:
         """Messages in memory that have not been answered by the SMSC."""
         return len(self._in_flight)
+
+    @property
+    def oldest_ms(self) -> int:
+        """When the message that has been in flight for longest was handed over; 0: there is none."""
+        return next(iter(self._in_flight.values()), 0)
 
     @property
     def busy(self) -> bool:
@@ -77,7 +86,7 @@ class Outbox:
             return
         if row.id in self._in_flight:
             return
-        self._in_flight.add(row.id)
+        self._in_flight[row.id] = now_ms
         message = Outbound(
             row.id, Msisdn(row.msisdn), row.source, row.text, row.account, self._wants_receipt(row),
             moment(row.expires_ms), row.reply,
@@ -96,7 +105,7 @@ class Outbox:
         if row is None:
             self._gateway.send(message, lambda result: None)
         else:
-            self._in_flight.add(row.id)
+            self._in_flight[row.id] = self._core.clock_ms()
             self._gateway.send(message, partial(self._done, row, received_ms))
 
     @staticmethod
@@ -107,6 +116,7 @@ class Outbox:
         self._core.metrics.sent.labels(row.service, result.account or row.account, result.outcome.value).inc()
         if received_ms and result.outcome is SendOutcome.SENT:
             self._core.metrics.latency_seconds.observe((milliseconds(result.at) - received_ms) / 1000)
+        self.sent += result.outcome is SendOutcome.SENT
         self._results.append(Sent(row, result))
         self._record()
 
@@ -118,7 +128,8 @@ class Outbox:
     def recorded(self, sent: list[Sent], made: Made) -> None:
         """Results are written down."""
         self._recording = False
-        self._in_flight.difference_update([each.row.id for each in sent])
+        for each in sent:
+            self._in_flight.pop(each.row.id, None)
         for row in made.messages:
             self.send(row)
         if self._results:
@@ -185,7 +196,9 @@ class RecordSent:
                 case SendOutcome.TEMPORARY:
                     await self._temporary(batch, row, result)
                 case SendOutcome.PERMANENT:
-                    await settle(self._core, batch, self._made, row, "failed", status=result.status, error="refused by the SMSC")
+                    await settle(
+                        self._core, batch, self._made, row, "failed", status=result.status, error="refused by the SMSC"
+                    )
                 case SendOutcome.UNANSWERED if row.once:
                     await settle(self._core, batch, self._made, row, "unknown", error="no submit_sm_resp")
                 case SendOutcome.UNANSWERED:
@@ -229,7 +242,14 @@ class RecordSent:
         # Nobody sees the screen any more. What it said last is worth an SMS, a question is not.
         source = _short_code(self._core, row)
         if row.key == "last_screen" and source:
-            await self._again(batch, row._replace(kind="sms", source=source), batch.now_ms, row.attempts, 0, "by SMS: the dialogue was over")
+            await self._again(
+                batch,
+                row._replace(kind="sms", source=source),
+                batch.now_ms,
+                row.attempts,
+                0,
+                "by SMS: the dialogue was over",
+            )
         else:
             await settle(self._core, batch, self._made, row, "expired", error="the dialogue was over")
 
@@ -261,7 +281,7 @@ class RecordSent:
 class ScanDue:
     """The work that loads rows whose time has come, and gives up those whose time is over."""
 
-    def __init__(self, core: Core, outbox: Outbox, place: tuple[int, int], in_flight: set[int]) -> None:
+    def __init__(self, core: Core, outbox: Outbox, place: tuple[int, int], in_flight: Mapping[int, int]) -> None:
         self._core = core
         self._outbox = outbox
         self.began_at = place

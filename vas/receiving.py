@@ -58,14 +58,14 @@ class ReceiptWork:
         self._answer(self._core.rules(self._receipt.account).later_status)
 
 
-async def segment_ended(
-    core: Core, batch: Batch, made: Made, row: OutboxRow, state: ReceiptState, error: str
-) -> None:
+async def segment_ended(core: Core, batch: Batch, made: Made, row: OutboxRow, state: ReceiptState, error: str) -> None:
     """One segment's receipt: the message is delivered with its last segment, and fails with its first."""
     ending = STATE_OF.get(state, "failed")
     if ending == "delivered" and row.segments > 1 and not await _all_delivered(batch, row):
         return
-    await settle(core, batch, made, row, ending, error="" if ending == "delivered" else f"{state.value} {error}".strip())
+    await settle(
+        core, batch, made, row, ending, error="" if ending == "delivered" else f"{state.value} {error}".strip()
+    )
 
 
 async def _all_delivered(batch: Batch, row: OutboxRow) -> bool:

@@ -47,7 +47,9 @@ class Router:
     def __init__(self, mounted: Sequence[Mounted], everywhere: Mounted) -> None:
         self.mounted = {each.name: each for each in (*mounted, everywhere)}
         self.fallback = everywhere
-        self._codes = {code: _at(code, mounted) for code in sorted({code for each in mounted for code in each.short_codes})}
+        self._codes = {
+            code: _at(code, mounted) for code in sorted({code for each in mounted for code in each.short_codes})
+        }
         self._everywhere = SmsTriggers(_sms(everywhere))
         self._ussd = UssdTriggers([dialled for each in mounted for dialled in _ussd(each)])
         self.own_numbers = frozenset(self._codes)
@@ -59,7 +61,9 @@ class Router:
                 trigger, values = found
                 target = trigger.target
                 assert isinstance(target, Target)
-                secrets = frozenset(part.name for part in trigger.parts if isinstance(part, Placeholder) and part.secret)
+                secrets = frozenset(
+                    part.name for part in trigger.parts if isinstance(part, Placeholder) and part.secret
+                )
                 return Route(*target, values, trigger.pattern, [], secrets)
         return None
 
@@ -83,7 +87,9 @@ class Router:
         mounted = self.mounted.get(service)
         handler = getattr(mounted.service, registry).get(name) if mounted else None
         if mounted is None or handler is None:
-            raise ServiceError(f"{service}.{name} is not there (any more): switch the service on to run what waits for it")
+            raise ServiceError(
+                f"{service}.{name} is not there (any more): switch the service on to run what waits for it"
+            )
         return Target(mounted, handler)
 
     def codes(self) -> tuple[str, ...]:
@@ -118,7 +124,9 @@ def _ussd(mounted: Mounted) -> list[Dialled]:
     if not mounted.ussd_base:
         return []
     if not mounted.ussd_base.startswith(("*", "#")) or mounted.ussd_base.endswith("#"):
-        raise ConfigError(f'services.{mounted.name}.ussd = "{mounted.ussd_base}": write it as "*105", without # at its end')
+        raise ConfigError(
+            f'services.{mounted.name}.ussd = "{mounted.ussd_base}": write it as "*105", without # at its end'
+        )
     return [
         ussd_trigger(pattern, mounted.ussd_base, _kinds(handler), Target(mounted, handler))
         for pattern, handler in mounted.service.ussd_handlers
@@ -127,5 +135,3 @@ def _ussd(mounted: Mounted) -> list[Dialled]:
 
 def _kinds(handler: Handler) -> dict[str, Kind]:
     return {name: parameter.kind for name, parameter in handler.parameters.items()}
-
-

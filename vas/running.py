@@ -137,10 +137,15 @@ def _failed(target: Target, context: Context, error: Exception) -> Ran:
 
 def where(error: Exception) -> str:
     """The lines of code that an error passed through, without any value."""
-    return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__)))
+    return " < ".join(
+        f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+        for frame in reversed(traceback.extract_tb(error.__traceback__))
+    )
 
 
-def dead_letter(kind: str, cause: int, msisdn: str, target: Target, error: Exception, unit: Unit, body: object) -> DeadLetterRow:
+def dead_letter(
+    kind: str, cause: int, msisdn: str, target: Target, error: Exception, unit: Unit, body: object
+) -> DeadLetterRow:
     """What is kept of a failure; `body` None: it held a secret and can never be replayed."""
     return DeadLetterRow(
         unit.batch.new_id(), kind, cause, msisdn, target.mounted.name, target.handler.name,

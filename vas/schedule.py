@@ -46,7 +46,10 @@ class Schedule:
         self._due_ms = 0
         self._looking = False
         self._recurring = {
-            f"{mounted.name}.{handler.name}": (CronTrigger.from_crontab(cron, core.platform.timezone), Target(mounted, handler))
+            f"{mounted.name}.{handler.name}": (
+                CronTrigger.from_crontab(cron, core.platform.timezone),
+                Target(mounted, handler),
+            )
             for mounted in core.router.mounted.values()
             for cron, handler in mounted.service.recurring
         }
@@ -109,7 +112,7 @@ class DueJobs:
         for fields in rows:
             job = JobRow(*fields)
             if job.kind != "call":
-                await self._run(batch, job)
+                await self._job(batch, job)
             elif self._calls.in_progress(job.id):
                 await put_off(batch, job)
             else:
@@ -117,38 +120,41 @@ class DueJobs:
         [(next_ms,)] = await batch.execute(batch.sql.next_job.text)
         self._next_ms = next_ms if next_ms is not None else NEVER_MS
 
-    async def _run(self, batch: Batch, job: JobRow) -> None:
-        given = {"given_shard": job.shard, "given_msisdn": job.msisdn, "given_id": job.id}
+    async def _job(self, batch: Batch, job: JobRow) -> None:
         try:
-            target = self._core.router.job(job.service, job.name)
+            await run_job(self._core, batch, self._made, job)
         except ServiceError as error:
             log.error("job.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
             await put_off(batch, job)
             return
+        given = {"given_shard": job.shard, "given_msisdn": job.msisdn, "given_id": job.id}
         await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**given))
-        args: dict[str, Any] = msgspec.json.decode(job.body)
-        unit = Unit(batch, batch.new_id())
-        sender = Msisdn(job.msisdn)
-        subscriber = await unit.document(DOCUMENT, Subscriber, sender)
-        context: Context = Context(unit, target.mounted, self._core.platform, sender, subscriber)
-        types = target.handler.types
-        ran = await run_handler(
-            self._core, target, context,
-            lambda: target.handler.run(context, **{name: msgspec.convert(value, types[name]) for name, value in args.items()}),
-            by_sms=True, apologise=False,
-        )  # fmt: skip
-        if ran.suspended is not None:
-            wait_for_outside(context, ran, self._made, "job", job.name, {"args": args})
-        if ran.error is not None:
-            body = {"args": args, "msisdn": job.msisdn}
-            batch.dead_letters.append(dead_letter("job", job.id, job.msisdn, target, ran.error, ran.unit, body))
-        self._made.take(ran.unit)
 
     def committed(self) -> None:
         self._schedule.looked(self._next_ms, self._made)
 
     def lost(self, error: Exception) -> None:
         self._schedule.not_looked()
+
+
+async def run_job(core: Core, batch: Batch, made: Made, job: JobRow) -> None:
+    """Run one job as a unit of its own; raises ServiceError if its service is not there (any more)."""
+    target = core.router.job(job.service, job.name)
+    args: dict[str, Any] = msgspec.json.decode(job.body)
+    unit = Unit(batch, batch.new_id())
+    sender = Msisdn(job.msisdn)
+    subscriber = await unit.document(DOCUMENT, Subscriber, sender)
+    context: Context = Context(unit, target.mounted, core.platform, sender, subscriber)
+    ran = await run_handler(
+        core, target, context, lambda: target.handler.run(context, **target.handler.arguments(args)),
+        by_sms=True, apologise=False,
+    )  # fmt: skip
+    if ran.suspended is not None:
+        wait_for_outside(context, ran, made, "job", job.name, {"args": args})
+    if ran.error is not None:
+        body = {"args": args}
+        batch.dead_letters.append(dead_letter("job", job.id, job.msisdn, target, ran.error, ran.unit, body))
+    made.take(ran.unit)
 
 
 class Fire:

@@ -51,6 +51,10 @@ class Handler:
         """Placeholders' values by their annotations; raises Invalid with the key of a text."""
         return {name: self.parameters[name].parse(value) for name, value in values.items()}
 
+    def arguments(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """A job's arguments in their own types again, after their way through the store."""
+        return {name: msgspec.convert(value, self.types[name], str_keys=True) for name, value in stored.items()}
+
 
 class Service:
     """A pluggable module: `callme = Service(__name__, config=Config, state=Caller)`.

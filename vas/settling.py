@@ -34,29 +34,31 @@ async def settle(
         ),
     )  # fmt: skip
     if changed and row.settle:
-        await _tell(core, batch, made, row, state, error)
+        params: dict[str, Any] = msgspec.json.decode(row.params) if row.params else {}
+        outcome = Outcome(state, Msisdn(row.msisdn), row.key, params, moment(row.created_ms), error)
+        await tell(core, batch, made, row.service, row.settle, Msisdn(row.origin), outcome, row.id)
 
 
-async def _tell(core: Core, batch: Batch, made: Made, row: OutboxRow, state: str, error: str) -> None:
+async def tell(
+    core: Core, batch: Batch, made: Made, service: str, name: str, origin: Msisdn, outcome: Outcome, cause: int
+) -> None:
+    """Run the `then=` of a message, as a unit of its own inside this batch."""
     try:
-        target = core.router.outcome(row.service, row.settle)
+        target = core.router.outcome(service, name)
     except ServiceError:
         # The service was switched off; there is nobody left to tell.
         return
     unit = Unit(batch, batch.new_id())
-    origin = Msisdn(row.origin)
     subscriber = await unit.document(DOCUMENT, Subscriber, origin)
     context: Context = Context(unit, target.mounted, core.platform, origin, subscriber)
-    params: dict[str, Any] = msgspec.json.decode(row.params) if row.params else {}
-    outcome = Outcome(state, Msisdn(row.msisdn), row.key, params, moment(row.created_ms), error)
     ran = await run_handler(
         core, target, context, lambda: target.handler.run(context, outcome), by_sms=True, apologise=False
     )
-    body = {"outcome": outcome, "origin": row.origin}
+    body = {"outcome": outcome, "origin": origin.digits}
     if ran.suspended is not None:
-        wait_for_outside(context, ran, made, "outcome", row.settle, body)
+        wait_for_outside(context, ran, made, "outcome", name, body)
     if ran.error is not None:
-        batch.dead_letters.append(dead_letter("outcome", row.id, row.origin, target, ran.error, ran.unit, body))
+        batch.dead_letters.append(dead_letter("outcome", cause, origin.digits, target, ran.error, ran.unit, body))
     made.take(ran.unit)
 
 

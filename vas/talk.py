@@ -130,7 +130,9 @@ class Talk(Context[Any, Any]):
         whole = "\n".join([title, *lines])
         if self.accents and alphabet.fits_ussd(whole):
             return [whole]
-        return _paged(fold(title), [fold(line) for line in lines], fold(self.say("talk_more")), fold(self.say("talk_back")))
+        return _paged(
+            fold(title), [fold(line) for line in lines], fold(self.say("talk_more")), fold(self.say("talk_back"))
+        )
 
     def _label(self, key: str, option: str) -> str:
         text = f"{key}.{option}"
@@ -144,7 +146,9 @@ def _paged(title: str, lines: list[str], more: str, back: str) -> list[str]:
     while rest:
         foot = [back] if pages else []
         count = len(rest)
-        while count > 1 and not alphabet.fits_ussd(_page(title, rest[:count], [*foot, more] if count < len(rest) else foot)):
+        while count > 1 and not alphabet.fits_ussd(
+            _page(title, rest[:count], [*foot, more] if count < len(rest) else foot)
+        ):
             count -= 1
         pages.append(_page(title, rest[:count], [*foot, more] if count < len(rest) else foot))
         rest = rest[count:]

@@ -91,7 +91,13 @@ class Network:
     """Phones, a clock, and the platform between them."""
 
     def __init__(
-        self, folder: Path, *mounted: Mounted, fresh: bool = False, now: datetime = MORNING, language: str = "vi", **setup: Any
+        self,
+        folder: Path,
+        *mounted: Mounted,
+        fresh: bool = False,
+        now: datetime = MORNING,
+        language: str = "vi",
+        **setup: Any,
     ) -> None:
         self.folder = folder
         self.fresh = fresh
@@ -107,7 +113,13 @@ class Network:
         self._phones: dict[str, Phone] = {}
         platform = Platform(ZoneInfo("Asia/Ho_Chi_Minh"), language)
         self._setup = Setup(
-            mounted, mount(selfcare), platform, {ACCOUNT: AccountRules()}, clock_ms=lambda: self.now_ms, tick_s=3600, **setup
+            mounted,
+            mount(selfcare),
+            platform,
+            {ACCOUNT: AccountRules()},
+            clock_ms=lambda: self.now_ms,
+            tick_s=3600,
+            **setup,
         )
         self._session = 0
         self._ordinal = 0
@@ -148,9 +160,7 @@ class Network:
         self._ordinal += 1
         sender = sender or phone.number.digits
         identity = "\0".join((sender, to, text, turn.dialogue if turn else "")).encode()
-        inbound = Inbound(
-            ACCOUNT, self._session, self._ordinal, moment(self.now_ms), sender, to, text, identity, turn
-        )
+        inbound = Inbound(ACCOUNT, self._session, self._ordinal, moment(self.now_ms), sender, to, text, identity, turn)
         return await self.redeliver(inbound)
 
     async def redeliver(self, inbound: Inbound) -> int:
@@ -220,7 +230,12 @@ class _Gateway:
         smsc_ids = (str(message.id),) if outcome is SendOutcome.SENT else ()
         loop = asyncio.get_running_loop()
         loop.call_soon(done, SendResult(outcome, at, ACCOUNT, 1, smsc_ids))
-        if outcome is SendOutcome.SENT and message.receipt and network.receipts and network.phone(str(message.to)).reachable:
+        if (
+            outcome is SendOutcome.SENT
+            and message.receipt
+            and network.receipts
+            and network.phone(str(message.to)).reachable
+        ):
             receipt = Receipt(ACCOUNT, 0, 0, at, str(message.id), message.to.digits, ReceiptState.DELIVERED)
             loop.call_soon(self._receiver.receive_receipt, receipt, lambda status: None)
 

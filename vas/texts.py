@@ -30,7 +30,9 @@ Entries = Mapping[str, Mapping[str, str]]
 class Texts:
     """The texts of one service, with the platform's own behind them for keys that it lacks."""
 
-    def __init__(self, entries: Entries, *, longest: Mapping[str, str] | None = None, behind: Texts | None = None) -> None:
+    def __init__(
+        self, entries: Entries, *, longest: Mapping[str, str] | None = None, behind: Texts | None = None
+    ) -> None:
         self.entries = entries
         self.longest = {**(behind.longest if behind else {}), **(longest or {})}
         self._behind = behind

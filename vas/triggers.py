@@ -72,7 +72,10 @@ class Trigger:
         if found is None:
             return None
         same = len(folded) == len(text)
-        return {name: (text[found.start(name) : found.end(name)] if same else found[name]).strip() for name in found.groupdict()}
+        return {
+            name: (text[found.start(name) : found.end(name)] if same else found[name]).strip()
+            for name in found.groupdict()
+        }
 
 
 def sms_trigger(pattern: str, kinds: Mapping[str, Kind], target: object) -> Trigger:
@@ -144,7 +147,10 @@ def _clash(one: Trigger, other: Trigger) -> bool:
     """Whether both match some text and neither is the more exact one."""
     if one.rank != other.rank or len(one.parts) != len(other.parts):
         return False
-    return all(a == b or isinstance(a, Placeholder) or isinstance(b, Placeholder) for a, b in zip(one.parts, other.parts, strict=True))
+    return all(
+        a == b or isinstance(a, Placeholder) or isinstance(b, Placeholder)
+        for a, b in zip(one.parts, other.parts, strict=True)
+    )
 
 
 @dataclass(frozen=True)

@@ -144,9 +144,10 @@ class Unit:
         return msgspec.json.encode(self.steps) if self.steps else b"[]"
 
 
-def job_row(batch: Batch, *, msisdn: str, due_ms: int, kind: str, service: str, name: str, key: str, cause: int, body: object) -> JobRow:
+def job_row(
+    batch: Batch, *, msisdn: str, due_ms: int, kind: str, service: str, name: str, key: str, cause: int, body: object
+) -> JobRow:
     """A new row for `job`."""
     return JobRow(
         shard_of(msisdn), msisdn, batch.new_id(), due_ms, kind, service, name, key, cause, msgspec.json.encode(body)
     )
-

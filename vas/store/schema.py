@@ -118,7 +118,13 @@ outbox = Table(
     Column("status", BigInteger, nullable=False, comment="last command_status"),
     Column("error", Text, nullable=False, comment="the receipt's error, or why it was not sent"),
     Index("outbox_id", "id"),
-    Index("outbox_due", "due_ms", "id", sqlite_where=text("due_ms IS NOT NULL"), postgresql_where=text("due_ms IS NOT NULL")),
+    Index(
+        "outbox_due",
+        "due_ms",
+        "id",
+        sqlite_where=text("due_ms IS NOT NULL"),
+        postgresql_where=text("due_ms IS NOT NULL"),
+    ),
     sqlite_with_rowid=False,
 )
 

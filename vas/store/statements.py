@@ -263,6 +263,36 @@ class Statements:
     def all_fired(self) -> Query:
         return self._compile(select(schema.fired))
 
+    # -- dead letters
+
+    @cached_property
+    def dead_letter(self) -> Query:
+        return self._compile(select(schema.dead_letter).where(schema.dead_letter.c.id == bindparam("given_id")))
+
+    @cached_property
+    def dead_letter_replayed(self) -> Query:
+        letter = schema.dead_letter
+        return self._compile(
+            update(letter)
+            .where(letter.c.id == bindparam("given_id"))
+            .values(replayed_ms=bindparam("new_ms"), replayed_by=bindparam("new_by"))
+        )
+
+    @cached_property
+    def succeeded_since(self) -> Query:
+        """Whether the same handler has answered this subscriber after the message that failed."""
+        return self._compile(
+            select(inbox.c.id)
+            .where(
+                inbox.c.msisdn == bindparam("msisdn"),
+                inbox.c.shard == bindparam("shard"),
+                inbox.c.handler == bindparam("handler"),
+                inbox.c.result == "answered",
+                inbox.c.id > bindparam("after_id"),
+            )
+            .limit(1)
+        )
+
     # -- retention
 
     def purge(self, table: Table, column: str) -> Query:

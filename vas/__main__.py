@@ -1,0 +1,184 @@
+"""The `vas` command. Heavy imports wait for the command that needs them, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from vas.errors import VasError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vas.config import Settings
+
+app = typer.Typer(
+    help="A platform for a mobile operator's value-added services over SMPP.\n\n"
+    "Try it: [bold]vas demo[/]. Or by hand, in three terminals: [bold]vas simulator[/], [bold]vas run[/], "
+    "[bold]vas phone 0912345678[/].",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+)
+config_app = typer.Typer(help="The settings.", no_args_is_help=True)
+db_app = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+app.add_typer(db_app, name="db")
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="VAS_CONFIG", help="The settings.")]
+CONFIG = Path("config.toml")
+SIMULATOR_HTTP = "http://127.0.0.1:8090"
+WRONG_SETTINGS = 2
+"""Exit status for what a person can mend: settings, a database, a port in use."""
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Say what a person can mend without a traceback."""
+    try:
+        yield
+    except VasError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]vas:[/] {error}", markup=True)
+        raise typer.Exit(WRONG_SETTINGS) from None
+
+
+def _settings(config: Path) -> Settings:
+    from vas.config import load
+
+    return load(config, os.environ)
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    """Run to the end in uvloop's event loop where it is installed; Ctrl-C is an end like any other."""
+    from vas.assembly import event_loop
+
+    with asyncio.Runner(loop_factory=event_loop()) as runner:
+        try:
+            runner.run(main)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+
+@app.command()
+def run(config: ConfigFile = CONFIG) -> None:
+    """Run the platform until Ctrl-C or SIGTERM; then finish what was begun, unbind and leave."""
+    from vas.serving import serve
+
+    with _plain_errors():
+        _run(serve(_settings(config)))
+
+
+@app.command()
+def simulator(
+    port: Annotated[int, typer.Option(help="SMPP port; 0 takes any free one.")] = 2775,
+    http_port: Annotated[int, typer.Option(help="Port of the phones' HTTP.")] = 8090,
+    system_id: Annotated[str, typer.Option(help="Who may bind.")] = "vas",
+    password: Annotated[str, typer.Option(help="Its password.")] = "secret",  # noqa: S107 - of the simulator
+    receipts: Annotated[bool, typer.Option(help="Whether delivery receipts are sent.")] = True,
+) -> None:
+    """Run an SMSC with phones, to try the platform without an operator."""
+    from gateway.simulator import Settings as SimulatorSettings
+    from vas.serving import serve_simulator
+
+    with _plain_errors():
+        _run(
+            serve_simulator(
+                SimulatorSettings(port=port, http_port=http_port, accounts={system_id: password}, receipts=receipts)
+            )
+        )
+
+
+@app.command()
+def phone(
+    number: Annotated[str, typer.Argument(help="The subscriber's number, in any spelling.")],
+    url: Annotated[str, typer.Option(help="The simulator's HTTP.")] = SIMULATOR_HTTP,
+) -> None:
+    """A phone in the terminal, at the simulator: dial, answer, text, and see what arrives."""
+    import aiohttp
+
+    from gateway.simulator.phone_terminal import run as run_phone
+    from vas.messages import Msisdn
+
+    with _plain_errors():
+        try:
+            _run(run_phone(url, Msisdn.parse(number).digits))
+        except aiohttp.ClientError:
+            raise VasError(
+                f"no simulator answers at {url}: start `vas simulator`, or name another with --url"
+            ) from None
+
+
+@app.command()
+def explain(
+    text: Annotated[str, typer.Argument(help="What is texted or dialled.")],
+    to: Annotated[str, typer.Option("--to", help="The short code; not needed for a USSD code.")] = "",
+    config: ConfigFile = CONFIG,
+) -> None:
+    """Say which handler a text reaches, and why."""
+    from vas.assembly import router
+    from vas.explaining import explanation
+
+    with _plain_errors():
+        reached = explanation(router(_settings(config)), text, to)
+        Console(highlight=False, soft_wrap=True).print(reached.text)
+        if not reached.found:
+            raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the conversation.")] = False,
+) -> None:
+    """Play a conversation over real SMPP, print it, then serve until Ctrl-C."""
+    from vas.demo import play
+
+    with _plain_errors():
+        _run(play(once=once or not sys.stdout.isatty()))
+
+
+@config_app.command("check")
+def config_check(config: ConfigFile = CONFIG) -> None:
+    """Check the settings, services and triggers; print all that holds, secrets masked."""
+    import orjson
+    from rich.syntax import Syntax
+
+    from vas.assembly import database, router
+    from vas.config import effective
+
+    with _plain_errors():
+        settings = _settings(config)
+        database(settings)
+        codes = router(settings).codes()
+        shown = orjson.dumps(effective(settings), option=orjson.OPT_INDENT_2, default=str).decode()
+        console = Console(highlight=False)
+        console.print(Syntax(shown, "json", background_color="default") if console.is_terminal else shown)
+        Console(stderr=True, highlight=False).print(f"[green]{config} is right[/]: short codes {', '.join(codes)}")
+
+
+@db_app.command("backup")
+def db_backup(file: Annotated[Path, typer.Argument(help="The copy to make.")], config: ConfigFile = CONFIG) -> None:
+    """Copy the database, also while the platform runs; the copy is whole and synced when this ends."""
+    from vas.assembly import database
+    from vas.store.sqlite import backup
+
+    with _plain_errors():
+        with Console(stderr=True).status("copying …"):
+            backup(database(_settings(config)), file)
+        Console(highlight=False).print(f"{file}: {file.stat().st_size:,} octets")
+
+
+def main() -> None:
+    """The entry point of the `vas` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

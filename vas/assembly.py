@@ -1,0 +1,154 @@
+"""Settings → a running platform: the node, its SMPP gateway, and the operations' listener."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp.web import AppRunner
+
+from gateway.adapter import SmppGateway
+from gateway.settings import AccountSettings
+from vas import admin
+from vas.config import Settings
+from vas.config_sections import SQLITE_FILE
+from vas.context import Mounted, Platform
+from vas.core import AccountRules
+from vas.errors import ConfigError
+from vas.messages import Receiver
+from vas.node import Node, Setup
+from vas.operations import NodeOperations
+from vas.routing import Router
+from vas.selfcare import selfcare
+from vas.service import Service
+from vas.store.ids import Ids, moment
+from vas.store.sqlite import SqliteStore
+
+log = structlog.get_logger()
+SERVICES = "vas.services"
+"""The entry-point group through which an installed service is found."""
+
+
+def mounted_services(settings: Settings) -> list[Mounted]:
+    """The services that the settings switch on; raises ConfigError for one that is not installed."""
+    installed = {entry.name: entry for entry in entry_points(group=SERVICES)}
+    mounted = []
+    for name, section in settings.services.items():
+        if not section.enabled:
+            continue
+        if name not in installed:
+            known = ", ".join(sorted(installed))
+            raise ConfigError(f"services.{name}: no such service is installed; there are: {known}")
+        service = installed[name].load()
+        if not isinstance(service, Service):
+            raise ConfigError(f"services.{name}: {installed[name].value} is not a vas.Service")
+        config = settings.service_settings(name, service.config_type)
+        mounted.append(Mounted(service, config, section.short_codes, section.ussd or ""))
+    return mounted
+
+
+def everywhere(settings: Settings) -> Mounted:
+    """The platform's own commands, which work at every short code."""
+    return Mounted(selfcare, selfcare.config_type(), ())
+
+
+def router(settings: Settings) -> Router:
+    """The routes alone, for `vas explain` and `vas config check`."""
+    return Router(mounted_services(settings), everywhere(settings))
+
+
+def accounts(settings: Settings) -> list[AccountSettings]:
+    return [
+        AccountSettings(name=name, **{**dict(account), "password": account.password.get_secret_value()})
+        for name, account in settings.accounts.items()
+    ]
+
+
+def database(settings: Settings) -> Path:
+    """The SQLite file; raises ConfigError if the settings name another engine."""
+    file = SQLITE_FILE(settings.store.url)
+    if file is None:
+        raise ConfigError('store.url: this version has the embedded engine only: "sqlite:///PATH"')
+    return Path(file["path"])
+
+
+class Installation:
+    """Everything that `vas run` runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        smpp_accounts = accounts(settings)
+        rules = {
+            account.name: AccountRules(
+                account.smsc_response_timer,
+                account.later_status,
+                account.full_status,
+                account.registered_delivery == "all",
+            )
+            for account in smpp_accounts
+        }
+        setup = Setup(
+            mounted_services(settings), everywhere(settings),
+            Platform(settings.platform.timezone, settings.platform.language), rules,
+            frozenset(settings.platform.trial_numbers), settings.platform.help_per_hour, settings.platform.credits,
+            settings.store.batch_limit, settings.store.keep, settings.store.seen_for,
+        )  # fmt: skip
+        store = SqliteStore(database(settings), clock_ms=setup.clock_ms)
+        self.node = Node(setup, store, self._gateway(smpp_accounts))
+        self.operations = NodeOperations(self.node, lambda: self.gateway.binds())
+        self._admin: AppRunner | None = None
+
+    def _gateway(self, smpp_accounts: list[AccountSettings]) -> Callable[[Receiver], SmppGateway]:
+        def make(receiver: Receiver) -> SmppGateway:
+            self.gateway = SmppGateway(smpp_accounts, receiver)
+            return self.gateway
+
+        return make
+
+    async def start(self) -> None:
+        """Raises ConfigError or StoreUnusable, with everything that was begun taken down again."""
+        try:
+            await self.node.start()
+            desk = self._desk()
+            await admin.make_first_key(desk, self.settings.admin.first_key_file)
+            self._admin = await admin.serve(desk, *self.settings.admin.listen)
+            self.operations.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    def _desk(self) -> admin.Desk:
+        clock_ms = self.node.setup.clock_ms
+        # Ids of audit rows are of another node number than the store's, so that the two never meet.
+        return admin.Desk(
+            self.node.store,
+            self.operations,
+            self.operations,
+            self.node.metrics,
+            Ids(node=255),
+            lambda: moment(clock_ms()),
+        )
+
+    @property
+    def admin_address(self) -> str:
+        assert self._admin is not None
+        host, port = self._admin.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        self.operations.stop()
+        if self._admin is not None:
+            await self._admin.cleanup()
+        await self.node.stop()
+
+
+def event_loop() -> Callable[[], Any] | None:
+    """uvloop's, where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

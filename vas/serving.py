@@ -1,0 +1,81 @@
+"""Run until told to stop: the platform, or the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import structlog
+from rich.console import Console
+
+from gateway.simulator import Settings as SimulatorSettings
+from gateway.simulator import Simulator
+from vas import logs
+from vas.assembly import Installation
+from vas.config import Settings
+from vas.errors import ConfigError
+
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings) -> None:
+    """The platform, until SIGINT or SIGTERM."""
+    logs.configure(
+        level=settings.log.level,
+        json=settings.log.format == "json",
+        bodies=settings.log.bodies,
+        stream=sys.stderr.buffer,
+    )
+    installation = Installation(settings)
+    stopping = _stop_signal()
+    await installation.start()
+    try:
+        log.info("platform.started", admin=installation.admin_address, accounts=list(settings.accounts))
+        await stopping.wait()
+        log.info("platform.stopping")
+    finally:
+        await installation.stop()
+    log.info("platform.stopped")
+
+
+async def serve_simulator(settings: SimulatorSettings) -> None:
+    """The simulator, until SIGINT or SIGTERM."""
+    simulator = Simulator(settings)
+    stopping = _stop_signal()
+    await start_simulator(simulator, settings)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"SMPP on [bold]{settings.host}:{simulator.port}[/], phones on http://{settings.http_host}:{simulator.http_port}"
+    )
+    console.print("A phone: [bold]vas phone 0912345678[/]. Ctrl-C ends.")
+    try:
+        await stopping.wait()
+    finally:
+        await simulator.stop()
+
+
+async def start_simulator(simulator: Simulator, settings: SimulatorSettings) -> None:
+    """Raises ConfigError if a port is in use."""
+    try:
+        await simulator.start()
+    except OSError as error:
+        await simulator.stop()
+        raise ConfigError(
+            f"the simulator cannot listen on {settings.host}, ports {settings.port} and {settings.http_port}: "
+            f"{error.strerror}: end what uses them, or name others with --port and --http-port"
+        ) from error
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first SIGINT or SIGTERM; a second SIGINT ends at once."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopping.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    loop.add_signal_handler(signal.SIGINT, stop)
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    return stopping
