@@ -18,6 +18,7 @@ from vas.messages import Msisdn
 from vas.routing import Target
 from vas.running import Call, Made, dead_letter, run_handler
 from vas.settling import CALL_PATIENCE_MS
+from vas.store.protocol import Submit
 from vas.store.rows import JobRow
 from vas.subscribers import DOCUMENT, Subscriber
 from vas.talk import Talk, Waiting
@@ -41,7 +42,7 @@ class Answer(msgspec.Struct):
 class Calls:
     """Calls in progress. `submit` puts a work into the next batch; `follow` takes what a work has made."""
 
-    def __init__(self, core: Core, submit: Callable[[object], None], follow: Callable[[Made], None]) -> None:
+    def __init__(self, core: Core, submit: Submit, follow: Callable[[Made], None]) -> None:
         self._core = core
         self._submit = submit
         self._follow = follow
@@ -189,9 +190,6 @@ async def _again(
         context.answers = []
     if body["kind"] == "outcome":
         outcome = msgspec.convert(body["outcome"], Outcome)
-        return Target(mounted, handler), context, lambda: handler.run(context, outcome)  # type: ignore[return-value]
-    if body["kind"] == "job":
-        arguments = handler.arguments(body["args"])
-    else:
-        arguments = handler.parse(body["values"])
-    return Target(mounted, handler), context, lambda: handler.run(context, **arguments)  # type: ignore[return-value]
+        return Target(mounted, handler), context, lambda: handler.run(context, outcome)
+    arguments = handler.arguments(body["args"]) if body["kind"] == "job" else handler.parse(body["values"])
+    return Target(mounted, handler), context, lambda: handler.run(context, **arguments)

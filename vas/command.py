@@ -133,7 +133,8 @@ class Command:
             InboxRow(
                 shard_of(digits), digits, unit.id, "ussd" if inbound.ussd else "sms", inbound.account, inbound.session,
                 inbound.ordinal, self.received_ms, inbound.to, text, route.mounted.name if route else "",
-                route.handler.name if route else "", why or (route.why if route else ""), result, reply, unit.steps_json(),
+                route.handler.name if route else "", why or (route.why if route else ""), result, reply,
+                unit.steps_json(),
             )
         )  # fmt: skip
         self.made.take(unit)
@@ -179,3 +180,12 @@ class Command:
 
     def committed(self) -> None:
         self.answer(ROK)
+
+    def lost(self, error: Exception) -> None:
+        self.refuse("later")
+
+    def refuse(self, result: str) -> None:
+        """Answer `later`, or `throttled` while the platform is full; nothing was written."""
+        rules = self.core.rules(self.inbound.account)
+        self.core.metrics.received.labels("", self.inbound.account, result).inc()
+        self.answer(rules.full_status if result == "throttled" else rules.later_status)

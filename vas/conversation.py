@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from vas.context import Reply
 from vas.errors import TalkChanged
 from vas.journal import Entry, Journal
 from vas.messages import Msisdn
@@ -98,7 +101,7 @@ async def _run(
                 core,
                 target,
                 talk,
-                lambda talk=talk: route.handler.run(talk, **route.handler.parse(route.values)),
+                partial(_start, route, talk),
                 by_sms=False,
             )
         except Again:
@@ -124,6 +127,10 @@ async def _run(
         command.wait(talk, ran, route, "talk")
         ran.text = talk.say("talk_will_text")
     _finish(command, talk, route, ran.result, ran.text, secret)
+
+
+def _start(route: Route, talk: Talk) -> Coroutine[Any, Any, Reply | None]:
+    return route.handler.run(talk, **route.handler.parse(route.values))
 
 
 def _resume_screen(talk: Talk) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -23,17 +23,9 @@ from vas.messages import Answer, Inbound, Receipt
 from vas.receiving import ReceiptWork
 from vas.running import Made
 from vas.sessions import SaveSessions
-from vas.store.protocol import Store, Work
+from vas.store.protocol import Store, Task
 
 log = structlog.get_logger()
-
-
-class Task(Work, Protocol):
-    """A work that is told how its batch ended; all three are called in the event loop."""
-
-    def committed(self) -> None: ...
-    def lost(self, error: Exception) -> None:
-        """Nothing was written: the engine failed, or the work itself raised."""
 
 
 class Effects(Protocol):
@@ -48,7 +40,7 @@ class Dispatch:
     """The batch loop. A `vas.messages.Receiver` for what comes in; `submit` for all other works."""
 
     def __init__(
-        self, core: Core, store: Store, effects: Effects, ask_alive: Callable[[int], asyncio.Future[bool]], *,
+        self, core: Core, store: Store, effects: Effects, ask_alive: Callable[[int], Awaitable[bool]], *,
         new_session: Callable[[], int], batch_limit: int = 500, credits: int = 2_000, backlog_limit: int = 20_000,
     ) -> None:  # fmt: skip
         self._core = core
@@ -91,12 +83,12 @@ class Dispatch:
         command = Command(self._core, inbound, answer)
         self.received += 1
         if self.closing:
-            self._refuse(command, "later")
+            command.refuse("later")
         elif self._held or self._full:
             patience_s = self._core.rules(inbound.account).smsc_response_timer.total_seconds() / 2
             self._held.append((time.monotonic() + patience_s, command))
             if len(self._held) > self._credits:
-                self._refuse(self._held.popleft()[1], "throttled")
+                self._held.popleft()[1].refuse("throttled")
         else:
             self._enter(command)
 
@@ -176,7 +168,7 @@ class Dispatch:
         if error is not None:
             if not isinstance(error, StoreError):
                 log.error("command.failed", error=f"{type(error).__name__}: {error}")
-            self._refuse(command, "later")
+            command.refuse("later")
             return
         command.committed()
         inbound = command.inbound
@@ -196,18 +188,13 @@ class Dispatch:
         while self._held and not self._full:
             self._enter(self._held.popleft()[1])
         while self._held and self._held[0][0] <= now:
-            self._refuse(self._held.popleft()[1], "throttled")
+            self._held.popleft()[1].refuse("throttled")
 
     def tick(self) -> None:
         """Called a few times a second: what must not wait for the next command."""
         self._admit()
         if self._core.sessions.unsaved and self._running is None:
             self.submit(self._saving)
-
-    def _refuse(self, command: Command, result: str) -> None:
-        rules = self._core.rules(command.inbound.account)
-        self._count("", command.inbound.account, result)
-        command.answer(rules.full_status if result == "throttled" else rules.later_status)
 
     def _count(self, service: str, account: str, result: str) -> None:
         if result == "redelivered":

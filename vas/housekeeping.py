@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -13,6 +12,7 @@ from vas.core import Core
 from vas.errors import StoreError
 from vas.store import schema
 from vas.store.ids import first_id
+from vas.store.protocol import Submit
 from vas.store.sqlite import SqliteStore
 from vas.unit import Batch
 
@@ -29,9 +29,7 @@ RECEIPT_KEPT = timedelta(days=7)
 class Housekeeping:
     """Looks once a minute. `submit` puts a work into the next batch."""
 
-    def __init__(
-        self, core: Core, store: SqliteStore, submit: Callable[[object], None], *, keep: timedelta, seen_for: timedelta
-    ) -> None:
+    def __init__(self, core: Core, store: SqliteStore, submit: Submit, *, keep: timedelta, seen_for: timedelta) -> None:
         self._core = core
         self._store = store
         self._submit = submit

@@ -101,9 +101,9 @@ class Node:
 
     async def _restore(self) -> None:
         sql, now_ms = self.store.sql, self.setup.clock_ms()
-        self.core.sessions.restore([tuple(row) for row in await self.store.read(sql.sessions.text)])  # type: ignore[misc]
-        fired = await self.store.read(sql.all_fired.text)
-        self.schedule.restore({name: at_ms for name, at_ms in fired})
+        self.core.sessions.restore(await self.store.read(sql.sessions.text))
+        fired: list[tuple[str, int]] = await self.store.read(sql.all_fired.text)
+        self.schedule.restore(dict(fired))
         await self.store.commit([Statement(sql.resume_calls.text, sql.resume_calls.params(now_ms=now_ms))])
 
     async def _ask_alive(self, session: int) -> bool:

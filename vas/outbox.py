@@ -7,7 +7,7 @@ messages that wait for their hour, and for more than memory should hold.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from vas.receiving import segment_ended
 from vas.running import Made, Screen
 from vas.settling import settle
 from vas.store.ids import milliseconds, moment
+from vas.store.protocol import Submit
 from vas.store.rows import OutboxRow
 from vas.unit import Batch
 
@@ -43,9 +44,7 @@ class Sent(NamedTuple):
 class Outbox:
     """Hands rows to the gateway and writes back how it went. `submit` puts a work into the next batch."""
 
-    def __init__(
-        self, core: Core, gateway: Gateway, submit: Callable[[object], None], *, memory_limit: int = 20_000
-    ) -> None:
+    def __init__(self, core: Core, gateway: Gateway, submit: Submit, *, memory_limit: int = 20_000) -> None:
         self._core = core
         self._gateway = gateway
         self._submit = submit

@@ -14,8 +14,8 @@ import structlog
 from vas.context import Context, Reply, Suspended
 from vas.core import Core
 from vas.errors import Refused
-from vas.routing import Target
 from vas.messages import Inbound
+from vas.routing import Target
 from vas.store.rows import DeadLetterRow, JobRow, OutboxRow
 from vas.unit import Unit
 

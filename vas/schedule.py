@@ -23,6 +23,7 @@ from vas.routing import Target
 from vas.running import Made, dead_letter, run_handler
 from vas.settling import wait_for_outside
 from vas.store.ids import milliseconds, moment
+from vas.store.protocol import Submit
 from vas.store.rows import JobRow
 from vas.subscribers import DOCUMENT, Subscriber
 from vas.unit import Batch, Unit, job_row
@@ -36,9 +37,7 @@ NEVER_MS = 1 << 62
 class Schedule:
     """Watches for jobs that are due. `submit` puts a work into the next batch."""
 
-    def __init__(
-        self, core: Core, calls: Calls, submit: Callable[[object], None], follow: Callable[[Made], None]
-    ) -> None:
+    def __init__(self, core: Core, calls: Calls, submit: Submit, follow: Callable[[Made], None]) -> None:
         self._core = core
         self._calls = calls
         self._submit = submit

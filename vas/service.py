@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -20,7 +20,7 @@ from vas.secret import Secret
 from vas.texts import Texts, fold
 from vas.triggers import Kind
 
-F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class Handler:
 
     service: Service
     name: str
-    run: Callable[..., Awaitable[Any]]
+    run: Callable[..., Coroutine[Any, Any, Any]]
     parameters: dict[str, Parameter] = field(default_factory=dict)
     types: dict[str, Any] = field(default_factory=dict)
     """Annotations of everything after the context, for arguments that come from the store."""
@@ -125,12 +125,12 @@ class Service:
 
         return add
 
-    def _add(self, registry: dict[str, Handler], run: Callable[..., Awaitable[Any]]) -> Handler:
+    def _add(self, registry: dict[str, Handler], run: Callable[..., Coroutine[Any, Any, Any]]) -> Handler:
         handler = self._handler(run)
         registry[handler.name] = handler
         return handler
 
-    def _handler(self, run: Callable[..., Awaitable[Any]]) -> Handler:
+    def _handler(self, run: Callable[..., Coroutine[Any, Any, Any]]) -> Handler:
         if not inspect.iscoroutinefunction(run):
             raise ServiceError(f"{self.name}.{run.__name__}: a handler is `async def`")
         annotations = inspect.get_annotations(run, eval_str=True)

@@ -8,6 +8,7 @@ response timer. A doubtful answer absorbs one copy, whose own answer is then jud
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum, auto
 
 import msgspec
@@ -48,7 +49,7 @@ class Sessions:
         self._sessions: dict[int, _Session] = {}
         self.unsaved = False
 
-    def restore(self, rows: list[tuple[int, str, int, bytes]]) -> None:
+    def restore(self, rows: Iterable[tuple[int, str, int, bytes]]) -> None:
         """What was saved before a restart: sessions that are over."""
         for id_, account, confirmed, late in rows:
             self._sessions[id_] = _Session(account, confirmed, set(msgspec.json.decode(late)), alive=False)
@@ -131,6 +132,6 @@ class SaveSessions:
     def committed(self) -> None:
         self._ids = []
 
-    def lost(self) -> None:
+    def lost(self, error: Exception) -> None:
         self._sessions.not_saved(self._ids)
         self._ids = []

@@ -16,7 +16,6 @@ from vas.store.rows import OutboxRow
 from vas.subscribers import DOCUMENT, Subscriber
 from vas.unit import Batch, Unit, job_row
 
-
 CALL_PATIENCE_MS = 900_000
 """A call that is not known to be in progress by then is begun again, with the same key."""
 
@@ -66,9 +65,10 @@ def wait_for_outside(context: Context, ran: Ran, made: Made, kind: str, name: st
     """Write down that a handler waits for the outside world, so that it goes on whatever happens."""
     assert ran.suspended is not None
     unit = ran.unit
+    body = {**body, "kind": kind, "journal": context.journal_json().decode()}
     job = job_row(
-        unit.batch, msisdn=context.sender.digits, due_ms=unit.batch.now_ms + CALL_PATIENCE_MS, kind="call", service=context.service_name,
-        name=name, key="", cause=context.id, body={**body, "kind": kind, "journal": context.journal_json().decode()},
+        unit.batch, msisdn=context.sender.digits, due_ms=unit.batch.now_ms + CALL_PATIENCE_MS, kind="call",
+        service=context.service_name, name=name, key="", cause=context.id, body=body,
     )  # fmt: skip
     unit.later(job)
     made.calls.append(Call(job, ran.suspended))

@@ -24,7 +24,15 @@ from zoneinfo import ZoneInfo
 from vas.context import Mounted, Platform
 from vas.core import AccountRules
 from vas.messages import (
-    Inbound, Msisdn, Outbound, Receipt, ReceiptState, Receiver, SendOutcome, SendResult, UssdTurn,
+    Inbound,
+    Msisdn,
+    Outbound,
+    Receipt,
+    ReceiptState,
+    Receiver,
+    SendOutcome,
+    SendResult,
+    UssdTurn,
 )  # fmt: skip
 from vas.node import Node, Setup
 from vas.selfcare import selfcare

@@ -34,7 +34,7 @@ class Texts:
         self, entries: Entries, *, longest: Mapping[str, str] | None = None, behind: Texts | None = None
     ) -> None:
         self.entries = entries
-        self.longest = {**(behind.longest if behind else {}), **(longest or {})}
+        self.longest: dict[str, str] = {**(behind.longest if behind else {}), **(longest or {})}
         self._behind = behind
 
     @classmethod

@@ -9,9 +9,8 @@ import msgspec
 
 from vas.messages import Msisdn
 from vas.store.ids import shard_of
-from vas.store.statements import Statements
 from vas.store.rows import DeadLetterRow, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
-
+from vas.store.statements import Statements
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ The units that run in a batch see it as `vas.unit.Batch`.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,20 @@ class Work(Protocol):
 
     def run(self, batch: Batch) -> Coroutine[Any, Any, None]:
         """Awaits only the batch, directly or through a context. May be run again if the batch failed."""
+
+
+class Task(Work, Protocol):
+    """A work that is told in the event loop how its batch ended."""
+
+    def committed(self) -> None:
+        """What it wrote is durable."""
+
+    def lost(self, error: Exception) -> None:
+        """Nothing was written: the engine failed, or the work itself raised."""
+
+
+Submit = Callable[[Task], None]
+"""Puts a work into the next batch."""
 
 
 class Store(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from sqlalchemy import Table, bindparam, delete, func, insert, literal, select, tuple_, union_all, update
+from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, literal, select, tuple_, union_all, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Dialect
@@ -33,7 +33,9 @@ class Statements:
         """Insert a whole row, replacing all but its key and the columns to keep."""
         new = self._insert(table)
         keys = [column.name for column in table.primary_key]
-        values = {name: new.excluded[name] for name in table.columns.keys() if name not in {*keys, *keep}}
+        values = {
+            column.name: new.excluded[column.name] for column in table.columns if column.name not in {*keys, *keep}
+        }
         return self._compile(new.on_conflict_do_update(index_elements=keys, set_=values))
 
     # -- written with a batch
@@ -145,7 +147,7 @@ class Statements:
     # -- the outbox
 
     @staticmethod
-    def _one(table: Table) -> tuple[object, ...]:
+    def _one(table: Table) -> tuple[ColumnElement[bool], ...]:
         return (
             table.c.shard == bindparam("given_shard"),
             table.c.msisdn == bindparam("given_msisdn"),
