@@ -81,6 +81,11 @@ async def test_a_span_of_time_has_its_beginning_and_not_its_end(world: World) ->
     assert await ids_listed(world, since="2026-11-22T19:00:01%2B07:00", until="2026-11-22T12:00:02Z") == [ids[1]]
 
 
+async def test_a_cursor_leads_no_further_than_the_end_of_the_span(world: World) -> None:
+    ids = [await world.received(at=NOW + tick * SECOND) for tick in range(3)]
+    assert await ids_listed(world, until="2026-11-22T12:00:01Z", cursor=ids[2]) == [ids[0]]
+
+
 async def test_numbers_are_masked_and_texts_hidden(world: World) -> None:
     await world.received(kind="ussd", sent_to=f"*105*{BOB}#")
     [item] = (await listed(world))["items"]

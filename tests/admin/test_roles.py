@@ -6,12 +6,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
 from tests.admin.conftest import ANN, NOW, World
 from vas.admin import make_first_key, store
 from vas.admin.app import OPERATIONS
 from vas.admin.authentication import Failures, digest, new_key
 from vas.errors import ConfigError
+from vas.store import schema
+from vas.store.sql import compiled
 
 EVERYONE = {"viewer", "support", "operator", "finance", "admin"}
 MAY = {
@@ -138,8 +141,7 @@ def test_addresses_remembered_are_bounded() -> None:
 
 
 async def no_keys(world: World) -> None:
-    await world.file._writing.execute("DELETE FROM api_key")
-    await world.file._writing.commit()
+    await world.file.write(compiled(delete(schema.api_key)), {})
 
 
 async def test_the_first_start_leaves_a_key_that_only_its_owner_can_read(world: World, tmp_path: Path) -> None:

@@ -83,10 +83,7 @@ async def _taken(request: web.Request, place: Place, model: type[BaseModel]) -> 
         return model.model_validate_json(await request.read(), strict=True)
     except ValidationError as error:
         # What was sent stays out of the answer, and so out of everything that keeps answers.
-        flaws = [
-            Flaw(where=".".join(map(str, (place, *flaw["loc"]))), message=flaw["msg"])
-            for flaw in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
+        flaws = [Flaw(where=".".join(map(str, (place, *flaw["loc"]))), message=flaw["msg"]) for flaw in error.errors()]
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, errors=flaws) from None
 
 
