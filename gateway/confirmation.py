@@ -34,10 +34,9 @@ class Answers:
             self._ahead.remove(self.answered)
         return True
 
-    def ask(self) -> int:
-        """Note that a request of ours is written; what its response will confirm."""
+    def ask(self) -> None:
+        """Note that a request of ours is written: its response will confirm all that is answered now."""
         self._asked = self.answered
-        return self._asked
 
     def confirm(self, ordinal: int) -> bool:
         """Note the response to a request of ours; whether it confirms more than was known."""

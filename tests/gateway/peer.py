@@ -88,6 +88,7 @@ class Core:
 
     def __init__(self) -> None:
         self.sessions: list[str] = []
+        self.ended: list[int] = []
         self.inbound: list[Inbound] = []
         self.receipts: list[Receipt] = []
         self.confirmed: list[tuple[int, int]] = []
@@ -99,6 +100,9 @@ class Core:
     def session_opened(self, account: str) -> int:
         self.sessions.append(account)
         return len(self.sessions)
+
+    def session_closed(self, session: int) -> None:
+        self.ended.append(session)
 
     def session_confirmed(self, session: int, ordinal: int) -> None:
         self.confirmed.append((session, ordinal))

@@ -112,6 +112,7 @@ async def test_a_lost_link_leaves_an_unknown_outcome_and_comes_back(peer: Peer, 
     assert (await send.result(number)).outcome is SendOutcome.UNANSWERED
     await peer.bound(2)
     await until(lambda: core.sessions == ["main", "main"])
+    assert core.ended == [1]
     assert gateway.binds()[0].reconnects == 1
 
 
@@ -310,7 +311,7 @@ def test_only_an_unbroken_row_of_answers_is_confirmed() -> None:
     assert not answers.answer(2)
     assert answers.answer(1)
     assert (answers.answered, answers.unasked, answers.settled) == (2, True, False)
-    assert answers.ask() == 2
+    answers.ask()
     assert not answers.unasked
     assert answers.answer(3)
     assert answers.confirm(2)
