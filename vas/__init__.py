@@ -11,7 +11,7 @@ from vas.errors import Invalid, Refused
 from vas.messages import Msisdn
 from vas.secret import Secret
 from vas.service import Service
-from vas.subscribers import Subscriber, speak, want_accents, want_adverts
+from vas.subscribers import Status, Subscriber, speak, want_accents, want_adverts
 from vas.talk import Talk
 from vas.texts import fold
 
@@ -24,6 +24,7 @@ __all__ = [
     "Reply",
     "Secret",
     "Service",
+    "Status",
     "Subscriber",
     "Talk",
     "fits_sms",

@@ -76,7 +76,7 @@ def is_gsm(text: str) -> bool:
 
 def utf16_units(text: str) -> int:
     """How many 16-bit units a text costs in UCS-2; a character beyond U+FFFF costs two."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def fits_sms(text: str) -> bool:

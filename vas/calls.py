@@ -16,7 +16,7 @@ from vas.errors import Refused, ServiceError
 from vas.journal import Journal
 from vas.messages import Msisdn
 from vas.routing import Target
-from vas.running import Call, Made, dead_letter, run_handler
+from vas.running import Call, Made, bury, run_handler
 from vas.settling import CALL_PATIENCE_MS
 from vas.store.protocol import Submit
 from vas.store.rows import JobRow
@@ -149,7 +149,7 @@ async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answe
     else:
         await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**given))
     if ran.error is not None:
-        batch.dead_letters.append(dead_letter("call", job.cause, job.msisdn, target, ran.error, ran.unit, None))
+        bury(core, "call", job.cause, job.msisdn, target, ran, None)
     made.take(ran.unit)
 
 

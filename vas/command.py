@@ -12,7 +12,7 @@ from vas.core import Core
 from vas.errors import Invalid
 from vas.messages import ROK, Answer, Inbound, Msisdn, mask
 from vas.routing import Route, Target
-from vas.running import Made, Ran, Screen, dead_letter, run_handler
+from vas.running import Made, Ran, Screen, bury, run_handler
 from vas.sessions import Copy
 from vas.settling import wait_for_outside
 from vas.store.ids import milliseconds, shard_of
@@ -86,9 +86,7 @@ class Command:
         text = MASKED if route.secret else inbound.text
         if ran.error is not None:
             body = None if route.secret else self.replayable()
-            unit.batch.dead_letters.append(
-                dead_letter("command", unit.id, sender.digits, target, ran.error, ran.unit, body)
-            )
+            bury(core, "command", unit.id, sender.digits, target, ran, body)
         if ran.suspended is not None:
             self.wait(context, ran, route, "command")
         self.finish(ran.unit, sender, text, ran.result, ran.reply.key if ran.reply else "", route)

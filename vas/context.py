@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from typing_extensions import TypeVar
 
+from vas.alphabet import fits_sms
 from vas.errors import Refused, ServiceError
 from vas.journal import Journal, restored
 from vas.messages import Msisdn
@@ -19,7 +20,6 @@ from vas.service import Service
 from vas.store.ids import milliseconds, moment, shard_of
 from vas.store.rows import OutboxRow
 from vas.subscribers import DOCUMENT, Subscriber
-from vas.texts import fitting
 from vas.unit import Unit, job_row
 
 C = TypeVar("C", default=Any)
@@ -216,8 +216,6 @@ class Context(Generic[C, S]):
 
     async def fits(self, to: Msisdn, key: str, **params: object) -> bool:
         """Whether the text, as `to` would get it, fits one SMS. Reads only."""
-        from vas.alphabet import fits_sms
-
         entry = self._journal.recorded(f"load:fits:{key}")
         if entry is not None:
             return bool(entry.value)
@@ -300,8 +298,8 @@ class Context(Generic[C, S]):
         return self._service.texts.render(key, self.language, params)
 
     def _written(self, receiver: Subscriber, key: str, params: dict[str, object]) -> str:
-        text = self._service.texts.render(key, receiver.language or self._platform.language, params)
-        return fitting(text, accents=receiver.accents)
+        language = receiver.language or self._platform.language
+        return self._service.texts.sms(key, language, params, accents=receiver.accents)
 
     async def _known(self, to: Msisdn) -> Subscriber:
         return self._subscriber if to == self.sender else await self.unit.document(DOCUMENT, Subscriber, to)
@@ -318,7 +316,7 @@ class Context(Generic[C, S]):
         return OutboxRow(
             shard_of(to.digits), to.digits, self.unit.batch.new_id(), self.unit.id, self.sender.digits,
             self._service.name, "sms", self.source, self._account, text, key,
-            msgspec.json.encode(params, enc_hook=str) if settle else b"", settle, once, at is None,
+            _told(params) if settle else b"", settle, once, at is None,
             now_ms, due_ms + _ms(valid or self._platform.validity), due_ms,
         )  # fmt: skip
 
@@ -334,3 +332,9 @@ class Context(Generic[C, S]):
 
 def _ms(duration: timedelta) -> int:
     return int(duration.total_seconds() * 1000)
+
+
+def _told(params: dict[str, object]) -> bytes:
+    """Placeholders' values as an Outcome gives them back."""
+    plain = {name: value.digits if isinstance(value, Msisdn) else value for name, value in params.items()}
+    return msgspec.json.encode(plain, enc_hook=str)

@@ -11,7 +11,7 @@ from vas.errors import TalkChanged
 from vas.journal import Entry, Journal
 from vas.messages import Msisdn
 from vas.routing import Route, Target
-from vas.running import Screen, dead_letter, run_handler
+from vas.running import Screen, bury, run_handler
 from vas.store.ids import shard_of
 from vas.store.rows import OutboxRow, TalkRow
 from vas.subscribers import DOCUMENT, Subscriber
@@ -120,9 +120,7 @@ async def _run(
         ran.text = talk.say("talk_changed")
     elif ran.error is not None:
         body = None if secret else command.replayable()
-        talk.unit.batch.dead_letters.append(
-            dead_letter("command", talk.unit.id, sender.digits, target, ran.error, talk.unit, body)
-        )
+        bury(core, "command", talk.unit.id, sender.digits, target, ran, body)
     if ran.suspended is not None:
         command.wait(talk, ran, route, "talk")
         ran.text = talk.say("talk_will_text")

@@ -1,11 +1,12 @@
 """Every Prometheus metric of the platform.
 
-A caller takes the child of its labels once, `received = metrics.received.labels("callme", "main", "answered")`,
-and keeps it: looking a child up costs as much as counting. No label holds a number, a text or anything
-else that a subscriber chooses.
+No label holds a number, a text or anything else that a subscriber chooses.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
@@ -14,6 +15,31 @@ _LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 _COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _HTTP_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _BATCH_UNITS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+M = TypeVar("M")
+
+
+class LabelledCounter(Counter):
+    """Remembers its children: prometheus_client's own look-up of one costs as much as counting."""
+
+    def labels(self, *labels: str, **_: str) -> Self:
+        return _child(self, labels, super().labels)
+
+
+class LabelledHistogram(Histogram):
+    """Remembers its children, as LabelledCounter does."""
+
+    def labels(self, *labels: str, **_: str) -> Self:
+        return _child(self, labels, super().labels)
+
+
+def _child(metric: M, labels: tuple[str, ...], look_up: Callable[..., M]) -> M:
+    children: dict[tuple[str, ...], M] = metric.__dict__.setdefault("children", {})
+    child = children.get(labels)
+    if child is None:
+        child = children[labels] = look_up(*labels)
+    return child
 
 
 class Metrics:
@@ -45,22 +71,22 @@ class Metrics:
         )
 
     def _traffic(self) -> None:
-        self.received = Counter(
+        self.received = LabelledCounter(
             "vas_received_total",
             "Commands received, by the result of the unit: as inbox.result, or later, throttled.",
             ("service", "account", "result"),
             registry=self.registry,
         )
-        self.sent = Counter(
+        self.sent = LabelledCounter(
             "vas_sent_total",
             "Messages submitted, by outcome: sent, temporary, permanent, unanswered, not_sent.",
             ("service", "account", "result"),
             registry=self.registry,
         )
-        self.receipts = Counter(
+        self.receipts = LabelledCounter(
             "vas_receipts_total", "Delivery receipts by state.", ("account", "state"), registry=self.registry
         )
-        self.redelivered = Counter(
+        self.redelivered = LabelledCounter(
             "vas_redelivered_total",
             "Commands recognised as copies and answered from what is stored.",
             ("account",),
@@ -80,17 +106,17 @@ class Metrics:
         self.commit_seconds = Histogram(
             "vas_commit_seconds", "Duration of COMMIT, fsync included.", buckets=_COMMIT_SECONDS, registry=self.registry
         )
-        self.unit_seconds = Histogram(
+        self.unit_seconds = LabelledHistogram(
             "vas_unit_seconds",
             "Duration of one unit of work, its commit excluded.",
             ("service",),
             buckets=_UNIT_SECONDS,
             registry=self.registry,
         )
-        self.slow_units = Counter(
+        self.slow_units = LabelledCounter(
             "vas_slow_units_total", "Units of work that took over 20 ms.", ("service",), registry=self.registry
         )
-        self.dead_letters = Counter(
+        self.dead_letters = LabelledCounter(
             "vas_dead_letters_total", "Units that failed and became dead letters.", ("service",), registry=self.registry
         )
         self.outbox_queued = Gauge("vas_outbox_queued", "Messages that wait to be submitted.", registry=self.registry)

@@ -81,7 +81,7 @@ class Outbox:
         if self.stopped or row.due_ms is None:
             return
         if row.due_ms > now_ms or len(self._in_flight) >= self._memory_limit:
-            self._wake_at(row.due_ms, row.id)
+            self.wake_at(row.due_ms, row.id)
             return
         if row.id in self._in_flight:
             return
@@ -139,7 +139,8 @@ class Outbox:
         self._recording = False
         self._results.extendleft(reversed(sent))
 
-    def _wake_at(self, due_ms: int, id_: int) -> None:
+    def wake_at(self, due_ms: int, id_: int) -> None:
+        """A row will want a look then: to be sent, or to be given up."""
         self._due_ms = min(self._due_ms, due_ms)
         self._place = min(self._place, (due_ms, id_ - 1))
 
@@ -157,7 +158,7 @@ class Outbox:
 
     def scanned(self, scan: ScanDue) -> None:
         self._scanning = False
-        self._wake_at(scan.next_due_ms, 0)
+        self.wake_at(scan.next_due_ms, 0)
         self._place = min(self._place, scan.place)
         for row in scan.ready:
             self.send(row)
@@ -168,10 +169,6 @@ class Outbox:
         self._scanning = False
         self._place, self._due_ms = min(self._place, scan.began_at), 0
 
-    def put_off(self, row: OutboxRow, due_ms: int) -> None:
-        """It will be tried again; called in the event loop once that is written."""
-        self._wake_at(due_ms, row.id)
-
 
 class RecordSent:
     """The work that writes down how submissions ended, all that are known when its batch begins."""
@@ -181,11 +178,11 @@ class RecordSent:
         self._outbox = outbox
         self._results = results
         self._taken: list[Sent] = []
-        self._put_off: list[tuple[OutboxRow, int]] = []
+        self._wake: list[tuple[int, int]] = []
         self._made = Made()
 
     async def run(self, batch: Batch) -> None:
-        self._made, self._put_off = Made(), []
+        self._made, self._wake = Made(), []
         while self._results:
             self._taken.append(self._results.popleft())
         for row, result in self._taken:
@@ -220,6 +217,8 @@ class RecordSent:
         )  # fmt: skip
         if not registered:
             return
+        if awaits:
+            self._wake.append((_give_up_ms(row), row.id))
         row = row._replace(account=result.account, segments=result.segments, smsc_ids=" ".join(result.smsc_ids))
         for smsc_id in result.smsc_ids:
             expected = (result.account, smsc_id, row.msisdn, row.id, None, "", batch.now_ms)
@@ -264,13 +263,13 @@ class RecordSent:
                 new_error=why, given_shard=row.shard, given_msisdn=row.msisdn, given_id=row.id,
             ),
         )  # fmt: skip
-        self._put_off.append((row, due_ms))
+        self._wake.append((due_ms, row.id))
 
     def committed(self) -> None:
         taken, self._taken = self._taken, []
         self._outbox.recorded(taken, self._made)
-        for row, due_ms in self._put_off:
-            self._outbox.put_off(row, due_ms)
+        for due_ms, id_ in self._wake:
+            self._outbox.wake_at(due_ms, id_)
 
     def lost(self, error: Exception) -> None:
         taken, self._taken = self._taken, []

@@ -143,12 +143,15 @@ def where(error: Exception) -> str:
     )
 
 
-def dead_letter(
-    kind: str, cause: int, msisdn: str, target: Target, error: Exception, unit: Unit, body: object
-) -> DeadLetterRow:
-    """What is kept of a failure; `body` None: it held a secret and can never be replayed."""
-    return DeadLetterRow(
-        unit.batch.new_id(), kind, cause, msisdn, target.mounted.name, target.handler.name,
-        f"{type(error).__name__}: {error}"[:500].replace("\n", " "), where(error)[:1000],
-        msgspec.json.encode(body) if body is not None else b"", unit.batch.now_ms,
+def bury(core: Core, kind: str, cause: int, msisdn: str, target: Target, ran: Ran, body: object) -> None:
+    """Put a failure among the dead letters; `body` None: it held a secret and can never be replayed."""
+    assert ran.error is not None
+    core.metrics.dead_letters.labels(target.mounted.name).inc()
+    batch = ran.unit.batch
+    batch.dead_letters.append(
+        DeadLetterRow(
+            batch.new_id(), kind, cause, msisdn, target.mounted.name, target.handler.name,
+            f"{type(ran.error).__name__}: {ran.error}"[:500].replace("\n", " "), where(ran.error)[:1000],
+            msgspec.json.encode(body) if body is not None else b"", batch.now_ms,
+        )
     )  # fmt: skip

@@ -20,7 +20,7 @@ from vas.core import Core
 from vas.errors import ServiceError
 from vas.messages import Msisdn
 from vas.routing import Target
-from vas.running import Made, dead_letter, run_handler
+from vas.running import Made, bury, run_handler
 from vas.settling import wait_for_outside
 from vas.store.ids import milliseconds, moment
 from vas.store.protocol import Submit
@@ -151,8 +151,7 @@ async def run_job(core: Core, batch: Batch, made: Made, job: JobRow) -> None:
     if ran.suspended is not None:
         wait_for_outside(context, ran, made, "job", job.name, {"args": args})
     if ran.error is not None:
-        body = {"args": args}
-        batch.dead_letters.append(dead_letter("job", job.id, job.msisdn, target, ran.error, ran.unit, body))
+        bury(core, "job", job.id, job.msisdn, target, ran, {"args": args})
     made.take(ran.unit)
 
 

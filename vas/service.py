@@ -179,7 +179,7 @@ def _whole_number(raw: str) -> int:
 def _choice(values: dict[str, Any]) -> Callable[[str], Any]:
     def parse(raw: str) -> Any:
         try:
-            return values[fold(raw.strip()).upper()]
+            return values[fold(raw.strip(" .!?")).upper()]
         except KeyError:
             raise Invalid("not_a_choice", choices=", ".join(values)) from None
 

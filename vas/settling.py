@@ -10,7 +10,7 @@ from vas.context import Context, Outcome
 from vas.core import Core
 from vas.errors import ServiceError
 from vas.messages import Msisdn
-from vas.running import Call, Made, Ran, dead_letter, run_handler
+from vas.running import Call, Made, Ran, bury, run_handler
 from vas.store.ids import moment
 from vas.store.rows import OutboxRow
 from vas.subscribers import DOCUMENT, Subscriber
@@ -57,7 +57,7 @@ async def tell(
     if ran.suspended is not None:
         wait_for_outside(context, ran, made, "outcome", name, body)
     if ran.error is not None:
-        batch.dead_letters.append(dead_letter("outcome", cause, origin.digits, target, ran.error, ran.unit, body))
+        bury(core, "outcome", cause, origin.digits, target, ran, body)
     made.take(ran.unit)
 
 

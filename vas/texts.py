@@ -12,6 +12,7 @@ A service's texts stand in its `texts.toml`:
 
 from __future__ import annotations
 
+import re
 import string
 import tomllib
 import unicodedata
@@ -36,6 +37,7 @@ class Texts:
         self.entries = entries
         self.longest: dict[str, str] = {**(behind.longest if behind else {}), **(longest or {})}
         self._behind = behind
+        self._folded: dict[tuple[str, str], tuple[str, bool]] = {}
 
     @classmethod
     def load(cls, path: Path, *, behind: Texts | None = None) -> Texts:
@@ -61,13 +63,26 @@ class Texts:
 
     def render(self, key: str, language: str, params: Mapping[str, object]) -> str:
         """The text with its values, accents and all; raises TextError if a value is missing."""
-        template = self.template(key, language)
-        if not params and "{" not in template:
-            return template
-        try:
-            return template.format_map(params)
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise TextError(f"text {key!r} ({language}): {type(error).__name__} {error}") from error
+        return _filled(self.template(key, language), key, params)
+
+    def sms(self, key: str, language: str, params: Mapping[str, object], *, accents: bool) -> str:
+        """The text as an SMS: with accents where they are wanted and it then fits one SMS, else without."""
+        plain, too_long = self._plain(key, language)
+        if accents and not too_long:
+            text = self.render(key, language, params)
+            if alphabet.fits_sms(text):
+                return text
+        return fold(_filled(plain, key, params))
+
+    def _plain(self, key: str, language: str) -> tuple[str, bool]:
+        """The template without accents, and whether with accents it is too long whatever its values."""
+        found = self._folded.get((key, language))
+        if found is None:
+            template = self.template(key, language)
+            bare = _PLACEHOLDERS("", template)
+            found = fold(template), not alphabet.is_gsm(bare) and not alphabet.fits_sms(bare)
+            self._folded[key, language] = found
+        return found
 
     def problems(self) -> Iterator[str]:
         """What is wrong with each text: a language missing, other placeholders, or too long for one SMS.
@@ -103,10 +118,24 @@ def fold(text: str) -> str:
     if text.isascii():
         return text
     decomposed = unicodedata.normalize("NFD", text.translate(_UNMARKED))
-    return unicodedata.normalize("NFC", "".join(c for c in decomposed if not unicodedata.combining(c)))
+    return unicodedata.normalize("NFC", _MARKS("", decomposed))
 
 
+_MARKS = re.compile("[\u0300-\u036f]+").sub
+"""Combining diacritical marks, all that Vietnamese has."""
 _UNMARKED = str.maketrans({"đ": "d", "Đ": "D", "“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "…": "..."})
+
+
+_PLACEHOLDERS = re.compile(r"\{[^{}]*\}").sub
+
+
+def _filled(template: str, key: str, params: Mapping[str, object]) -> str:
+    if "{" not in template:
+        return template
+    try:
+        return template.format_map(params)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise TextError(f"text {key!r}: {type(error).__name__} {error}") from error
 
 
 def _placeholders(template: str) -> set[str]:

@@ -38,7 +38,7 @@ Part = str | Placeholder
 """A folded upper-case word, or a placeholder."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+)(:secret)?\}")
-_USSD_ARGUMENT = {Kind.NUMBER: r"\+?[0-9]{5,15}", Kind.WORD: r"[^*#]+", Kind.REST: r"[^#]+"}
+_USSD_ARGUMENT = {Kind.NUMBER: r"\+?[0-9]{3,15}", Kind.WORD: r"[^*#]+", Kind.REST: r"[^#]+"}
 
 
 @dataclass(frozen=True)
