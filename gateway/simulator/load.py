@@ -20,7 +20,7 @@ from gateway.simulator.delivery import Mo, Outcome
 from gateway.simulator.session import Session
 from gateway.simulator.settings import Settings
 from gateway.simulator.smsc import Smsc
-from gateway.simulator.wire import Submission
+from gateway.simulator.wire import Mt, State, Submission
 from gateway.text import UDHI
 
 FIRST_PHONE = 84_900_000_000
@@ -43,6 +43,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Open loop: commands a second while a phone without a command is left; None keeps `outstanding`."""
     binds: int = 1
     """Receivers to wait for before the first command."""
+    receipts: bool = False
+    """Whether a message that asks for a delivery receipt gets one, delivered at once."""
     patience: timedelta = timedelta(seconds=10)
     """Silence after which what has no reply is missing."""
     linger: timedelta = timedelta(milliseconds=500)
@@ -103,9 +105,13 @@ class Load:
         """The SMPP port that is listened on."""
         return self._smsc.port
 
+    async def bound(self) -> None:
+        """Return once the plan's receivers are there."""
+        await self._smsc.delivery.receivers(self._plan.binds)
+
     async def run(self) -> Result:
         """Wait for the binds, send all, wait for the replies."""
-        await self._smsc.delivery.receivers(self._plan.binds)
+        await self.bound()
         started, cpu = time.perf_counter(), time.process_time()
         self._replied_at = started
         if self._plan.rate is None:
@@ -159,7 +165,19 @@ class Load:
             self._others += 1
         elif not _further_segment(pdu):
             self._extra += 1
-        return 0, b"%d" % self._smsc.new_id()
+        id = self._smsc.new_id()
+        if self._plan.receipts and pdu.registered_delivery:
+            asyncio.get_running_loop().call_soon(self._report, id, session, pdu)
+        return 0, b"%d" % id
+
+    def _report(self, id: int, session: Session, pdu: Submission) -> None:
+        now = self._smsc.clock()
+        source, to = pdu.source_addr.decode("latin-1"), pdu.destination_addr.decode("latin-1")
+        mt = Mt(
+            id, session.account, session.id, now, source, to, "", None, pdu.registered_delivery, State.DELIVERED, now
+        )
+        octets = wire.receipt(mt, str(id), str(id)).encode()
+        self._smsc.delivery.owe(Mo(id, "receipt", to, source, "", octets))
 
     def _result(self, missing: int, seconds: float, cpu_seconds: float) -> Result:
         outcomes = self._smsc.delivery.outcomes

@@ -1,0 +1,1 @@
+"""How fast the platform is, and whether it keeps its promise when it is killed."""

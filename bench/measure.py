@@ -1,0 +1,139 @@
+"""One measurement: a load on something that answers it, and what both sides spent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from bench.process import PASSWORD, SHORT_CODE, SYSTEM_ID, Cpu, PlatformProcess
+from gateway.simulator import Settings
+from gateway.simulator.load import Load, Plan, Result
+
+BINDS = 2
+WINDOW = 100
+"""deliver_sm unanswered on one bind."""
+OUTSTANDING = 150
+"""Commands without a reply at full speed."""
+PHONES = 10_000
+BOUND_WITHIN_S = 20.0
+
+
+class Scenario(NamedTuple):
+    """What is sent, and what of the floor stands beside it."""
+
+    name: str
+    text: str
+    messages: int
+    """submit_sm for each command."""
+    receipts: bool = False
+    aim_per_second: int = 0
+
+
+SCENARIOS = (
+    Scenario("HD: a fixed text", "HD", 1, aim_per_second=10_000),
+    Scenario("CM: call-me", "CM {friend}", 2, aim_per_second=6_000),
+    Scenario("CM with delivery receipts", "CM {friend}", 2, receipts=True),
+)
+
+
+class Figures(NamedTuple):
+    """Of one run, or the medians of several; processor time in microseconds a command."""
+
+    per_second: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    loop_us: float
+    rest_us: float
+    simulator_us: float
+    units_a_batch: float
+
+    @staticmethod
+    def median(runs: list[Figures]) -> Figures:
+        return Figures(*(median(values) for values in zip(*runs, strict=True)))
+
+
+class Wrong(Exception):
+    """A command without exactly one reply: the figures would mean nothing."""
+
+
+async def measure(
+    port: int, scenario: Scenario, messages: int, rate: float | None, cpu: Callable[[], Cpu], phones: int = PHONES
+) -> Figures:
+    """Load whatever binds to `port`; at full speed if there is no rate."""
+    load = Load(_settings(port), _plan(scenario, messages, rate, phones))
+    await load.start()
+    try:
+        async with asyncio.timeout(BOUND_WITHIN_S):
+            await load.bound()
+        before = cpu()
+        result = await load.run()
+        spent = cpu() - before
+    finally:
+        await load.stop()
+    if result.missing or result.extra or result.redelivered:
+        raise Wrong(f"{scenario.name}: {result}")
+    return _figures(result, spent)
+
+
+def _settings(port: int) -> Settings:
+    return Settings(port=port, accounts={SYSTEM_ID: PASSWORD}, window=WINDOW)
+
+
+def _plan(scenario: Scenario, messages: int, rate: float | None, phones: int) -> Plan:
+    return Plan(
+        messages=messages, text=scenario.text, to=SHORT_CODE, phones=phones, outstanding=OUTSTANDING, rate=rate,
+        binds=BINDS, receipts=scenario.receipts,
+    )  # fmt: skip
+
+
+def _figures(result: Result, spent: Cpu) -> Figures:
+    us = 1_000_000 / result.answered
+    return Figures(
+        result.per_second, result.p50_ms, result.p95_ms, result.p99_ms, spent.loop * us, spent.rest * us,
+        result.cpu_seconds * us, 0.0,
+    )  # fmt: skip
+
+
+async def measure_platform(
+    platform: PlatformProcess, port: int, scenario: Scenario, messages: int, rate: float | None
+) -> Figures:
+    before = await _batches(platform)
+    figures = await measure(port, scenario, messages, rate, platform.cpu)
+    after = await _batches(platform)
+    return figures._replace(units_a_batch=(after[0] - before[0]) / max(after[1] - before[1], 1))
+
+
+async def _batches(platform: PlatformProcess) -> tuple[float, float]:
+    metrics = await platform.metrics()
+    return metrics["vas_batch_units_sum"], metrics["vas_batch_units_count"]
+
+
+async def measure_floor(kind: str, port: int, scenario: Scenario, messages: int) -> Figures:
+    """Full speed only."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.floor", kind, str(port), str(scenario.messages),
+                                                   cwd=Path(__file__).parents[1])  # fmt: skip
+    try:
+        return await measure(port, scenario, messages, None, lambda: Cpu(_cpu_s(process.pid), 0.0))
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def free_port() -> int:
+    """A port that nothing listens on."""
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+    port: int = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    return port

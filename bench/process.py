@@ -1,0 +1,199 @@
+"""The platform as a process of its own, with settings made for measuring."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import orjson
+
+SYSTEM_ID, PASSWORD = "vas", "secret"
+SHORT_CODE = "9105"
+STARTED_WITHIN_S = 30.0
+_TICKS_S = 1 / os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+_SETTINGS = """
+[store]
+url = "sqlite:///{database}"
+
+[admin]
+listen = "127.0.0.1:0"
+first_key_file = "admin.key"
+
+[web]
+listen = "127.0.0.1:0"
+
+[log]
+format = "json"
+level = "info"
+
+[accounts.main]
+host = "127.0.0.1"
+port = {port}
+system_id = "{system_id}"
+password = "{password}"
+binds = {binds}
+window = 200
+reconnect_first = "50ms"
+reconnect_max = "1s"
+{account}
+
+[services.callme]
+enabled = true
+short_codes = ["{short_code}"]
+ussd = "*105"
+daily_limit = 1000
+weekly_limit = 1000
+monthly_limit = 1000
+pair_pause = "0s"
+received_daily_limit = 1000
+"""
+
+
+class Cpu(NamedTuple):
+    """Seconds of processor time since the process began."""
+
+    loop: float
+    """The event loop's thread."""
+    rest: float
+    """All other threads: the store's writer, and its reader."""
+
+    def __sub__(self, earlier: tuple[float, ...]) -> Cpu:
+        return Cpu(self.loop - earlier[0], self.rest - earlier[1])
+
+    @property
+    def all(self) -> float:
+        return self.loop + self.rest
+
+
+class Died(Exception):
+    """The process ended before it was told to."""
+
+
+class PlatformProcess:
+    """`vas run` over a folder; it may be started again after it was stopped or killed."""
+
+    def __init__(
+        self,
+        folder: Path,
+        smpp_port: int,
+        *,
+        binds: int = 2,
+        account: str = "",
+        program: Sequence[str] = ("-m", "vas", "run"),
+        database: Path | None = None,
+    ) -> None:
+        """`account` is more TOML for the SMSC account; `program` takes the place of `vas run`."""
+        self.database = database or folder / "vas.db"
+        self.log: list[dict[str, object]] = []
+        """What it logged, of this start and those before."""
+        self.unparsed: list[str] = []
+        """What came on standard error and was no log event."""
+        self._config = folder / "config.toml"
+        self._program = program
+        self._key_file = folder / "admin.key"
+        self._config.write_text(
+            _SETTINGS.format(
+                database=self.database, port=smpp_port, system_id=SYSTEM_ID, password=PASSWORD, binds=binds,
+                account=account, short_code=SHORT_CODE,
+            )
+        )  # fmt: skip
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._admin = ""
+
+    async def start(self) -> None:
+        """Return once it runs; its binds may come up later. Raises Died."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, *self._program, "-c", str(self._config), stderr=asyncio.subprocess.PIPE,
+            cwd=Path(__file__).parents[1],
+        )  # fmt: skip
+        self._admin = ""
+        running = asyncio.Event()
+        self._reading = asyncio.create_task(self._read(running))
+        ended = asyncio.create_task(self._process.wait())
+        started = asyncio.create_task(running.wait())
+        async with asyncio.timeout(STARTED_WITHIN_S):
+            await asyncio.wait((started, ended), return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if not self._admin:
+            await self._reading
+            raise Died("\n".join([*self.unparsed[-20:], *(str(event) for event in self.log[-5:])]))
+
+    async def _read(self, running: asyncio.Event) -> None:
+        assert self._process is not None and self._process.stderr is not None
+        async for line in self._process.stderr:
+            try:
+                event = orjson.loads(line)
+            except ValueError:
+                self.unparsed.append(line.decode(errors="replace").rstrip())
+                continue
+            self.log.append(event)
+            if event.get("event") == "platform.started":
+                self._admin = str(event["admin"])
+                running.set()
+
+    async def kill(self) -> None:
+        """SIGKILL, as a crash is."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """SIGTERM, and wait until it has left in order."""
+        await self._end(signal.SIGTERM)
+
+    async def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        if self._process.returncode is None:
+            self._process.send_signal(how)
+        await self._process.wait()
+        if self._reading is not None:
+            await self._reading
+        self._process = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    def cpu(self) -> Cpu:
+        pid = self._pid
+        loop = all_ = 0.0
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            fields = (task / "stat").read_text().rpartition(")")[2].split()
+            seconds = (int(fields[11]) + int(fields[12])) * _TICKS_S
+            all_ += seconds
+            if task.name == str(pid):
+                loop = seconds
+        return Cpu(loop, all_ - loop)
+
+    def rss_octets(self) -> int:
+        """Resident memory."""
+        return int(Path(f"/proc/{self._pid}/statm").read_text().split()[1]) * _PAGE
+
+    @property
+    def _pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def metrics(self) -> dict[str, float]:
+        """What /metrics tells, by name and labels as they stand there."""
+        key = self._key_file.read_text().strip()
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http:
+            async with http.get(f"{self._admin}/metrics") as response:
+                response.raise_for_status()
+                lines = (await response.text()).splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines) if name[:1] != "#"}
+
+
+def on_disk(folder: Path) -> bool:
+    """Whether a folder is on a file system that keeps what it is told to, rather than in memory."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    under = [fields for fields in mounts if folder.resolve().is_relative_to(fields[1])]
+    return max(under, key=lambda fields: len(fields[1]))[2] not in ("tmpfs", "ramfs")

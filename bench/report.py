@@ -1,0 +1,68 @@
+"""The table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.measure import Figures, Scenario
+
+P99_AIM_MS = 30.0
+
+
+class Row(NamedTuple):
+    scenario: Scenario
+    full: Figures
+    half: Figures
+    floors: Mapping[str, Figures]
+
+
+def markdown(rows: list[Row], runs: int, commands: int) -> str:
+    lines = [
+        f"# Bench, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "",
+        f"{_machine()}. Medians of {runs} run{'s' * (runs > 1)} of {commands:,} commands. Latency is from the",
+        "subscriber's deliver_sm to the submit_sm of the reply; processor time is in microseconds a command.",
+        "",
+        "| | commands/s | p50 / p95 / p99 ms | half load: p50 / p95 / p99 ms | loop µs | store µs | simulator µs "
+        "| units a batch | aim |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| **{row.scenario.name}** | {row.full.per_second:,.0f} | {_latencies(row.full)} | {_latencies(row.half)} "
+            f"| {row.full.loop_us:.0f} | {row.full.rest_us:.0f} | {row.full.simulator_us:.0f} "
+            f"| {row.full.units_a_batch:.0f} | {_aims(row)} |"
+        )
+        for kind, floor in row.floors.items():
+            lines.append(
+                f"| … {_FLOORS[kind]} | {floor.per_second:,.0f} (× {floor.per_second / row.full.per_second:.1f}) "
+                f"| {_latencies(floor)} | | {floor.loop_us:.0f} | | {floor.simulator_us:.0f} | | |"
+            )
+    return "\n".join([*lines, ""])
+
+
+_FLOORS = {"codec": "socket and codec alone", "gateway": "gateway without a core"}
+
+
+def _latencies(figures: Figures) -> str:
+    return " / ".join(f"{value:.1f}" for value in (figures.p50_ms, figures.p95_ms, figures.p99_ms))
+
+
+def _aims(row: Row) -> str:
+    aims = []
+    if aim := row.scenario.aim_per_second:
+        aims.append(f"{'met' if row.full.per_second >= aim else '**missed**'}: {aim:,}/s")
+    aims.append(f"{'met' if row.half.p99_ms <= P99_AIM_MS else '**missed**'}: p99 {P99_AIM_MS:.0f} ms")
+    return "; ".join(aims)
+
+
+def _machine() -> str:
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = models[0].partition(":")[2].strip() if models else platform.machine()
+    return f"{os.cpu_count()} cores ({model}), Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
