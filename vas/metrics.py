@@ -6,7 +6,7 @@ No label holds a number, a text or anything else that a subscriber chooses.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
@@ -23,15 +23,15 @@ M = TypeVar("M")
 class LabelledCounter(Counter):
     """Remembers its children: prometheus_client's own look-up of one costs as much as counting."""
 
-    def labels(self, *labels: str, **_: str) -> Self:
-        return _child(self, labels, super().labels)
+    def labels(self, *labelvalues: Any, **labelkwargs: Any) -> Self:
+        return _child(self, labelvalues, super().labels)
 
 
 class LabelledHistogram(Histogram):
     """Remembers its children, as LabelledCounter does."""
 
-    def labels(self, *labels: str, **_: str) -> Self:
-        return _child(self, labels, super().labels)
+    def labels(self, *labelvalues: Any, **labelkwargs: Any) -> Self:
+        return _child(self, labelvalues, super().labels)
 
 
 def _child(metric: M, labels: tuple[str, ...], look_up: Callable[..., M]) -> M:

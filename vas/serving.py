@@ -28,7 +28,7 @@ async def serve(settings: Settings) -> None:
         stream=sys.stderr.buffer,
     )
     installation = Installation(settings)
-    stopping = _stop_signal()
+    stopping = stop_signal()
     await installation.start()
     try:
         log.info("platform.started", admin=installation.admin_address, accounts=list(settings.accounts))
@@ -42,7 +42,7 @@ async def serve(settings: Settings) -> None:
 async def serve_simulator(settings: SimulatorSettings) -> None:
     """The simulator, until SIGINT or SIGTERM."""
     simulator = Simulator(settings)
-    stopping = _stop_signal()
+    stopping = stop_signal()
     await start_simulator(simulator, settings)
     console = Console(highlight=False, soft_wrap=True)
     console.print(
@@ -67,7 +67,7 @@ async def start_simulator(simulator: Simulator, settings: SimulatorSettings) -> 
         ) from error
 
 
-def _stop_signal() -> asyncio.Event:
+def stop_signal() -> asyncio.Event:
     """Set by the first SIGINT or SIGTERM; a second SIGINT ends at once."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
