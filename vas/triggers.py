@@ -7,10 +7,11 @@ its annotation says: a number may contain spaces, the last text takes the rest o
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from vas.errors import ServiceError, TriggerClash
 from vas.texts import fold
@@ -22,7 +23,7 @@ LONGEST_TEXT = 2_000
 class Kind(Enum):
     """What a placeholder accepts in an SMS, as a regular expression."""
 
-    NUMBER = r"[+0-9][0-9 .\-()/+]*|\S+"
+    NUMBER = r"[+0-9(][0-9 .\-()/+]*|\S+"
     WORD = r"\S+"
     REST = r"\S.*"
 
@@ -38,7 +39,7 @@ Part = str | Placeholder
 """A folded upper-case word, or a placeholder."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+)(:secret)?\}")
-_USSD_ARGUMENT = {Kind.NUMBER: r"\+?[0-9]{3,15}", Kind.WORD: r"[^*#]+", Kind.REST: r"[^#]+"}
+_USSD_ARGUMENT = {Kind.NUMBER: r"\+?[0-9]{3,15}", Kind.WORD: r"[^*#]+", Kind.REST: r"[^*#]+"}
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,14 @@ class Trigger:
                 glued = isinstance(before, str) and isinstance(part, Placeholder) and part.kind is Kind.NUMBER
                 source += r"(?:\s*(?=[+0-9])|\s+)" if glued else r"\s+"
             source += re.escape(part) if isinstance(part, str) else f"(?P<{part.name}>{part.kind.value})"
-        return re.compile(source + r"[\s.!?]*", re.DOTALL)
+        return re.compile(source + rf"[\s{_ENDINGS}]*", re.DOTALL)
 
     def match(self, folded: str, text: str) -> dict[str, str] | None:
-        """The placeholders' values, cut from `text`; `folded` is the same text folded and in upper case."""
+        """The placeholders' values, cut from `text`; `folded` is the same text, its characters in the same places."""
         found = self.regex.fullmatch(folded)
         if found is None:
             return None
-        same = len(folded) == len(text)
-        return {
-            name: (text[found.start(name) : found.end(name)] if same else found[name]).strip()
-            for name in found.groupdict()
-        }
+        return {name: text[found.start(name) : found.end(name)].strip() for name in found.groupdict()}
 
 
 def sms_trigger(pattern: str, kinds: Mapping[str, Kind], target: object) -> Trigger:
@@ -104,6 +101,17 @@ def folded_upper(text: str) -> str:
     return fold(text).upper()
 
 
+def _in_place(text: str) -> str:
+    """Folded and in upper case, every character where it was; one that would become several stays."""
+    return text.upper() if text.isascii() else "".join(map(_folded_character, text))
+
+
+@lru_cache(4_096)
+def _folded_character(character: str) -> str:
+    folded = folded_upper(character)
+    return folded if len(folded) == 1 else character
+
+
 class SmsTriggers:
     """All triggers of one short code, found by their first word."""
 
@@ -114,12 +122,16 @@ class SmsTriggers:
             for other in same_word:
                 if _clash(trigger, other):
                     raise TriggerClash(f"triggers {other.pattern!r} and {trigger.pattern!r} match the same messages")
+                if _takes_all(other, trigger):
+                    raise TriggerClash(
+                        f"trigger {trigger.pattern!r} can never match: {other.pattern!r} takes its messages"
+                    )
             same_word.append(trigger)
 
     def match(self, text: str) -> tuple[Trigger, dict[str, str]] | None:
         """The most exact trigger that matches the whole text, and its placeholders' values."""
-        text = text[:LONGEST_TEXT].strip()
-        folded = folded_upper(text)
+        text = unicodedata.normalize("NFC", text[:LONGEST_TEXT]).strip()
+        folded = _in_place(text)
         words = folded.split(None, 1)
         if not words:
             return None
@@ -130,17 +142,18 @@ class SmsTriggers:
         return None
 
     def _candidates(self, word: str) -> list[Trigger]:
-        found = self._by_word.get(word.rstrip(".!?"))
+        found = self._by_word.get(word.rstrip(_ENDINGS))
         if found is not None:
             return found
-        letters = _GLUED.match(word)
-        return self._by_word.get(letters[0], []) if letters else []
+        glued = [known for known in self._by_word if word.startswith(known) and word[len(known)] in "+0123456789"]
+        return self._by_word[max(glued, key=len)] if glued else []
 
     def __iter__(self) -> Iterator[Trigger]:
         return (trigger for triggers in self._by_word.values() for trigger in triggers)
 
 
-_GLUED = re.compile(r"[^\W\d_]+(?=[+0-9])")
+_ENDINGS = ".!?…"
+"""Punctuation that may follow a command."""
 
 
 def _clash(one: Trigger, other: Trigger) -> bool:
@@ -151,6 +164,14 @@ def _clash(one: Trigger, other: Trigger) -> bool:
         a == b or isinstance(a, Placeholder) or isinstance(b, Placeholder)
         for a, b in zip(one.parts, other.parts, strict=True)
     )
+
+
+def _takes_all(one: Trigger, other: Trigger) -> bool:
+    """Whether `one`, which is tried first and ends in a text that takes the rest, leaves nothing for the longer `other`."""
+    last = one.parts[-1]
+    if isinstance(last, str) or last.kind is not Kind.REST or len(one.parts) >= len(other.parts):
+        return False
+    return all(a == b or isinstance(a, Placeholder) for a, b in zip(one.parts[:-1], other.parts, strict=False))
 
 
 @dataclass(frozen=True)
@@ -187,15 +208,12 @@ class UssdTriggers:
 
     def __init__(self, patterns: Iterable[Dialled]) -> None:
         self._exact = sorted(patterns, key=lambda dialled: len(dialled.names))
-        shapes: dict[str, Dialled] = {}
-        for dialled in self._exact:
-            shape = dialled.base + _PLACEHOLDER.sub("{}", dialled.pattern)
-            if shape in shapes:
-                raise TriggerClash(
-                    f"USSD triggers {shapes[shape].base}{shapes[shape].pattern} and "
-                    f"{dialled.base}{dialled.pattern} match the same code"
-                )
-            shapes[shape] = dialled
+        for at, dialled in enumerate(self._exact):
+            for other in self._exact[:at]:
+                if len(dialled.names) == len(other.names) and _same_codes(dialled, other):
+                    raise TriggerClash(
+                        f"USSD triggers {other.base}{other.pattern} and {dialled.base}{dialled.pattern} match the same code"
+                    )
         self._menus = {dialled.base: dialled for dialled in self._exact if dialled.pattern == "#"}
 
     def match(self, code: str) -> tuple[Dialled, dict[str, str], list[str]] | None:
@@ -218,3 +236,9 @@ class UssdTriggers:
 
     def __iter__(self) -> Iterator[Dialled]:
         return iter(self._exact)
+
+
+def _same_codes(one: Dialled, other: Dialled) -> bool:
+    """Whether some code fits both."""
+    ones, others = ((each.base + each.pattern).split("*") for each in (one, other))
+    return len(ones) == len(others) and all(a == b or "{" in a + b for a, b in zip(ones, others, strict=True))
