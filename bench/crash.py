@@ -1,0 +1,166 @@
+"""Kill the platform under load, again and again, and check that its promise is kept.
+
+Subscribers ask friends to call back and often repeat themselves, word for word: each time counts. The SMSC delivers
+again what was not answered: that does not count. SMPP tells the two apart only where the SMSC gives an id
+(`with_ids`); where it does not, a repeat is told by the platform's rule (vas.sessions), which needs SURE_S after an
+answer: an answer that a crash followed sooner is doubtful, and the load's subscribers then ask another friend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.check import Verdict, at_rest, check
+from bench.process import PASSWORD, SHORT_CODE, SYSTEM_ID, PlatformProcess
+from gateway.simulator import Settings, Simulator
+from gateway.simulator.delivery import Mo
+
+SURE_S = 1.5
+TICK_S = 0.02
+REST_WITHIN_S = 60.0
+MESSAGE_ID_TLV = 0x1400
+PROGRAM = ("-m", "vas", "run")
+
+
+class Plan(NamedTuple):
+    """What is done to the platform, the same for the same seed as far as the machine allows."""
+
+    kills: int
+    with_ids: bool
+    seed: int = 1
+    subscribers: int = 1_200
+    outstanding: int = 300
+    """Commands that are not acknowledged at one time; past them the subscribers wait their turn."""
+    up_s: tuple[float, float] = (0.7, 2.5)
+    """How long it runs between two kills."""
+    drops: bool = True
+    """Whether links break as well, between the kills."""
+    program: Sequence[str] = PROGRAM
+
+
+class Subscriber:
+    """Sends the same command again and again: as fast as it is answered with ids, after a pause without."""
+
+    def __init__(self, index: int, pause_s: float) -> None:
+        self.number = f"849{index:08}"
+        self._index = index
+        self._pause = timedelta(seconds=pause_s)
+        self._friend = 0
+        self.mo: Mo | None = None
+
+    @property
+    def text(self) -> str:
+        return f"CM 03{self._index:05}{self._friend:03}"
+
+    def may_repeat(self, now: datetime, faults: list[datetime], *, with_ids: bool) -> bool:
+        """Whether the next command is due; without ids, to another friend if the last answer is doubtful."""
+        if self.mo is None:
+            return True
+        if not self.mo.acknowledged:
+            return False
+        if with_ids:
+            return True
+        answered = self.mo.attempts[-1].ended_at
+        assert answered is not None
+        sure = answered + timedelta(seconds=SURE_S)
+        if now < answered + self._pause:
+            return False
+        if any(self.mo.attempts[0].at <= fault <= sure for fault in faults):
+            self._friend += 1
+        return True
+
+
+class Crash:
+    """One drill: `verdict = await Crash(plan, folder).run()`."""
+
+    def __init__(self, plan: Plan, folder: Path, told: Callable[[str], None] = lambda what: None) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._told = told
+        self._random = random.Random(plan.seed)
+        self._faults: list[datetime] = []
+        self._subscribers = [
+            Subscriber(index, self._random.uniform(SURE_S, 2 * SURE_S)) for index in range(plan.subscribers)
+        ]
+        self._loading = True
+        self.restart_s: list[float] = []
+        """From each kill to the first answer after it."""
+        self.platform: PlatformProcess
+
+    async def run(self) -> Verdict:
+        simulator = Simulator(
+            Settings(
+                port=0, accounts={SYSTEM_ID: PASSWORD}, window=50, records=1_000_000,
+                retry_delays=(timedelta(milliseconds=200),), receipt_delay=timedelta(milliseconds=50),
+                message_id_tlv=MESSAGE_ID_TLV if self._plan.with_ids else None,
+            )
+        )  # fmt: skip
+        await simulator.start()
+        account = f"message_id_tlv = {MESSAGE_ID_TLV}" if self._plan.with_ids else ""
+        self.platform = PlatformProcess(self._folder, simulator.port, account=account, program=self._plan.program)
+        try:
+            await self.platform.start()
+            loading = asyncio.create_task(self._load(simulator))
+            await self._kill(simulator)
+            self._loading = False
+            await loading
+            await self._rest(simulator)
+            await self.platform.stop()
+        finally:
+            await self.platform.kill()
+            await simulator.stop()
+        return check(simulator.record, self.platform.database, "CM ")
+
+    async def _load(self, simulator: Simulator) -> None:
+        while self._loading:
+            now = datetime.now(UTC)
+            for subscriber in self._subscribers:
+                if simulator.smsc.delivery.owed >= self._plan.outstanding:
+                    break
+                if subscriber.may_repeat(now, self._faults, with_ids=self._plan.with_ids):
+                    (subscriber.mo,) = simulator.phone(subscriber.number).text(subscriber.text, SHORT_CODE)
+            # Those who had no turn come first in the next one.
+            self._random.shuffle(self._subscribers)
+            await asyncio.sleep(TICK_S)
+
+    async def _kill(self, simulator: Simulator) -> None:
+        for number in range(self._plan.kills):
+            await self._answering(simulator)
+            up_s = self._random.uniform(*self._plan.up_s)
+            if self._plan.drops and number % 3 == 2:
+                await asyncio.sleep(up_s / 2)
+                self._faults.append(datetime.now(UTC))
+                simulator.smsc.drop_links()
+                up_s /= 2
+            await asyncio.sleep(up_s)
+            self._told(f"kill {number + 1} of {self._plan.kills}")
+            self._faults.append(datetime.now(UTC))
+            killed = time.monotonic()
+            await self.platform.kill()
+            await self.platform.start()
+            await self._answering(simulator)
+            self.restart_s.append(time.monotonic() - killed)
+        await asyncio.sleep(2 * SURE_S)
+
+    async def _answering(self, simulator: Simulator) -> None:
+        """Return once a command is acknowledged from now on."""
+        outcomes = simulator.smsc.delivery.outcomes
+        before = outcomes["acknowledged"]
+        async with asyncio.timeout(REST_WITHIN_S):
+            while outcomes["acknowledged"] == before:
+                await asyncio.sleep(TICK_S)
+
+    async def _rest(self, simulator: Simulator) -> None:
+        """Until nothing is owed by either side, or it is plain that something never will be."""
+        deadline = time.monotonic() + REST_WITHIN_S
+        quiet = 0
+        while quiet < 3 and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+            done = not simulator.smsc.delivery.owed and await asyncio.to_thread(at_rest, self.platform.database)
+            quiet = quiet + 1 if done else 0
