@@ -150,11 +150,11 @@ class Context(Generic[C, S]):
 
     async def subscriber(self, of: Msisdn | None = None) -> Subscriber:
         """What the platform knows of a subscriber; the sender if none is named."""
-        entry = self._journal.recorded("subscriber")
+        entry = self._journal.recorded("load:subscriber")
         if entry is not None:
             return restored(entry.value, Subscriber)  # type: ignore[no-any-return]
         value = await self.unit.document(DOCUMENT, Subscriber, of or self.sender)
-        self._journal.record("subscriber", value)
+        self._journal.record("load:subscriber", value)
         return value
 
     async def language_of(self, of: Msisdn) -> str:

@@ -91,8 +91,8 @@ class Journal:
         return went
 
 
-READS = ("load", "subscriber")
-"""Steps that change nothing."""
+READS = "load"
+"""What the names of steps that change nothing begin with."""
 
 _ENCODE = msgspec.json.Encoder(enc_hook=str).encode
 _DECODE = msgspec.json.Decoder(list[Entry]).decode

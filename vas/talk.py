@@ -16,11 +16,14 @@ from vas.errors import Invalid
 from vas.journal import Entry, restored
 from vas.secret import Secret
 from vas.service import parser
+from vas.store.ids import id_ms, moment
 from vas.texts import fitting, fold
 
 T = TypeVar("T")
 
 BACK, START, MORE = "0", "00", "98"
+SHORTEST_LINE = 10
+"""Characters of an option, its number among them, that stay however long a menu's title is."""
 
 
 class Waiting(BaseException):
@@ -43,10 +46,7 @@ class Talk(Context[Any, Any]):
 
     @property
     def today(self) -> date:
-        entry = self._journal.recorded("load:today")
-        if entry is None:
-            entry = self._journal.record("load:today", super().today.isoformat())
-        return date.fromisoformat(entry.value)
+        return moment(id_ms(self.id)).astimezone(self._platform.timezone).date()
 
     async def ask(self, key: str, kind: Callable[..., T] | type[T] = str, **params: object) -> T:  # type: ignore[assignment]
         """Ask for a value: an Msisdn, an int, a text. What cannot be one is asked again."""
@@ -57,7 +57,8 @@ class Talk(Context[Any, Any]):
         try:
             entry.value = parser(kind)(raw)
         except Invalid as wrong:
-            raise Waiting(self._screen(f"{self._refusal(wrong)}\n{self.say(key, **params)}")) from None
+            question = self.say(key, **params)
+            raise Waiting(self._screen(f"{self.say(wrong.key, **wrong.params)}\n{question}", question)) from None
         entry.done = True
         return entry.value  # type: ignore[no-any-return]
 
@@ -116,13 +117,10 @@ class Talk(Context[Any, Any]):
                 raise Again
         return raw
 
-    def _refusal(self, wrong: Invalid) -> str:
-        return self.say(wrong.key, **wrong.params)
-
     def _screen(self, text: str, otherwise: str = "") -> str:
-        """The text as one screen; `otherwise` if it does not fit."""
+        """The text as one screen; `otherwise`, a shorter text, if it does not fit."""
         screen = fitting(text, accents=self.accents, screen=True)
-        return screen if alphabet.fits_ussd(screen) or not otherwise else otherwise
+        return screen if alphabet.fits_ussd(screen) or not otherwise else self._screen(otherwise)
 
     def _pages(self, key: str, shown: list[str], params: dict[str, object]) -> list[str]:
         title = self.say(f"{key}.title", **params)
@@ -144,16 +142,18 @@ def _paged(title: str, lines: list[str], more: str, back: str) -> list[str]:
     pages: list[str] = []
     rest = lines
     while rest:
-        foot = [back] if pages else []
         count = len(rest)
-        while count > 1 and not alphabet.fits_ussd(
-            _page(title, rest[:count], [*foot, more] if count < len(rest) else foot)
-        ):
+        while not alphabet.fits_ussd(page := _page(title, rest, count, [back] if pages else [], more)) and count > 1:
             count -= 1
-        pages.append(_page(title, rest[:count], [*foot, more] if count < len(rest) else foot))
+        while not alphabet.fits_ussd(page) and len(rest[0]) > SHORTEST_LINE:
+            # One line alone is too long: its end is not shown.
+            rest = [rest[0][:-1], *rest[1:]]
+            page = _page(title, rest, 1, [back] if pages else [], more)
+        pages.append(page)
         rest = rest[count:]
     return pages or [title]
 
 
-def _page(title: str, lines: list[str], foot: list[str]) -> str:
-    return "\n".join([title, *lines, *foot])
+def _page(title: str, rest: list[str], count: int, back: list[str], more: str) -> str:
+    """A screen with the first `count` of the lines that are left."""
+    return "\n".join([title, *rest[:count], *back, *([more] if count < len(rest) else [])])

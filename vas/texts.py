@@ -47,7 +47,11 @@ class Texts:
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise TextError(f"{path.name}: {error}") from error
         longest = {name: str(value) for name, value in tree.pop("longest", {}).items()}
-        return cls(dict(_flat(tree)), longest=longest, behind=behind)
+        try:
+            entries = dict(_flat(tree))
+        except TextError as error:
+            raise TextError(f"{path.name}: {error}") from None
+        return cls(entries, longest=longest, behind=behind)
 
     def has(self, key: str) -> bool:
         return key in self.entries or (self._behind is not None and self._behind.has(key))

@@ -167,7 +167,7 @@ def _clash(one: Trigger, other: Trigger) -> bool:
 
 
 def _takes_all(one: Trigger, other: Trigger) -> bool:
-    """Whether `one`, which is tried first and ends in a text that takes the rest, leaves nothing for the longer `other`."""
+    """Whether `one`, tried first and with a text at its end that takes the rest, leaves nothing for the longer `other`."""
     last = one.parts[-1]
     if isinstance(last, str) or last.kind is not Kind.REST or len(one.parts) >= len(other.parts):
         return False
@@ -211,9 +211,8 @@ class UssdTriggers:
         for at, dialled in enumerate(self._exact):
             for other in self._exact[:at]:
                 if len(dialled.names) == len(other.names) and _same_codes(dialled, other):
-                    raise TriggerClash(
-                        f"USSD triggers {other.base}{other.pattern} and {dialled.base}{dialled.pattern} match the same code"
-                    )
+                    both = " and ".join(each.base + each.pattern for each in (other, dialled))
+                    raise TriggerClash(f"USSD triggers {both} match the same code")
         self._menus = {dialled.base: dialled for dialled in self._exact if dialled.pattern == "#"}
 
     def match(self, code: str) -> tuple[Dialled, dict[str, str], list[str]] | None:

@@ -12,7 +12,8 @@ from vas.errors import ServiceError, TriggerClash
 from vas.triggers import Kind, SmsTriggers, UssdTriggers, sms_trigger, ussd_trigger
 
 KINDS = {
-    "friend": Kind.NUMBER, "to": Kind.NUMBER, "amount": Kind.WORD, "pin": Kind.WORD, "name": Kind.REST, "note": Kind.REST,
+    "friend": Kind.NUMBER, "to": Kind.NUMBER, "amount": Kind.WORD, "pin": Kind.WORD, "name": Kind.REST,
+    "note": Kind.REST,
 }  # fmt: skip
 
 
@@ -54,7 +55,9 @@ def test_punctuation_after_a_command_does_not_matter(text: str) -> None:
     assert reached(texted("HD"), text) == ("HD", {})
 
 
-@pytest.mark.parametrize("text", ["", "   ", "HDX", "XHD", "HD HD", "CM", "CM 0912345678 please", "912345678", "CMX0912345678"])
+@pytest.mark.parametrize(
+    "text", ["", "   ", "HDX", "XHD", "HD HD", "CM", "CM 0912345678 please", "912345678", "CMX0912345678"]
+)
 def test_a_text_must_match_as_a_whole(text: str) -> None:
     assert reached(texted("HD", "CM {friend}"), text) is None
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from vas import Msisdn, Service
+from vas.context import Mounted
 from vas.messages import Inbound
 from vas.store.ids import moment
 from vas.testing import ACCOUNT, Network, Phone, mount
@@ -59,12 +60,22 @@ class Toy:
         path.write_text("\n".join(lines), "utf-8")
         return Service(f"tests.{name}", texts=path, **{"state": Purse, **options})
 
-    def network(self, *services: Service, folder: Path | None = None, **options: Any) -> Network:
+    def network(
+        self,
+        *services: Service,
+        folder: Path | None = None,
+        confirms: bool = True,
+        receipts: bool = True,
+        **options: Any,
+    ) -> Network:
+        network = Network(folder or self.folder, *self.mounted(*services), **options)
+        network.confirms, network.receipts = confirms, receipts
+        return network
+
+    @staticmethod
+    def mounted(*services: Service) -> list[Mounted]:
         """The first service at 9000 and *100, the next one at 9001 and *101, and so on."""
-        mounted = (
-            mount(service, short_codes=[str(9000 + at)], ussd=f"*{100 + at}") for at, service in enumerate(services)
-        )
-        return Network(folder or self.folder, *mounted, **options)
+        return [mount(each, short_codes=[str(9000 + at)], ussd=f"*{100 + at}") for at, each in enumerate(services)]
 
     def crashed(self, network: Network, *services: Service, **options: Any) -> Network:
         """Another platform over what a power cut would have left of this one's database now."""
@@ -97,9 +108,7 @@ def inbound(
     """A deliver_sm of which the test says on which session it comes and as which."""
     digits = Msisdn.parse(number).digits
     identity = "\0".join((digits, to, text)).encode()
-    return Inbound(
-        ACCOUNT, session, ordinal, moment(network.now_ms), digits, to, text, identity, message_id=message_id
-    )
+    return Inbound(ACCOUNT, session, ordinal, moment(network.now_ms), digits, to, text, identity, message_id=message_id)
 
 
 def offer(network: Network, command: Inbound) -> asyncio.Future[int]:
