@@ -10,6 +10,7 @@ import pytest
 
 from gateway import pdu as smpp
 from gateway.confirmation import Answers
+from gateway.link import TICK_SECONDS
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Core, Peer, mo, until
 from vas.messages import RTHROTTLED, RX_T_APPN, SendOutcome
@@ -218,6 +219,7 @@ async def test_stopping_waits_for_both_sides_then_unbinds(peer: Peer, core: Core
     await until(lambda: peer.of(smpp.DeliverSmResp))
     assert peer.of(smpp.DeliverSmResp) == [smpp.DeliverSmResp(2, RX_T_APPN)]
     assert (await send.result(send("too late"))).outcome is SendOutcome.NOT_SENT
+    await asyncio.sleep(3 * TICK_SECONDS)
     assert peer.of(smpp.Unbind) == []
     core.held[0](0)
     connection.send(smpp.SubmitSmResp(peer.of(smpp.SubmitSm)[0].sequence, message_id=b"1"))
@@ -236,6 +238,7 @@ async def test_an_unbind_of_the_smsc_is_answered_when_both_sides_are_done(
     connection = await peer.bound()
     connection.send(mo(sequence=1), smpp.Unbind(2), mo(sequence=3))
     await until(lambda: peer.of(smpp.DeliverSmResp))
+    await asyncio.sleep(3 * TICK_SECONDS)
     assert peer.of(smpp.UnbindResp) == []
     core.held[0](0)
     await until(lambda: connection.lost)
