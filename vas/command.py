@@ -86,7 +86,7 @@ class Command:
         text = MASKED if route.secret else inbound.text
         if ran.error is not None:
             body = None if route.secret else self.replayable()
-            bury(core, "command", unit.id, sender.digits, target, ran, body)
+            bury(core, "command", unit.id, sender.digits, target, ran, body, secret=route.secret)
         if ran.suspended is not None:
             self.wait(context, ran, route, "command")
         self.finish(ran.unit, sender, text, ran.result, ran.reply.key if ran.reply else "", route)
@@ -126,6 +126,8 @@ class Command:
     ) -> None:
         """Keep the unit and write the inbox row."""
         inbound = self.inbound
+        if route is None and self.core.router.may_hold_secret(inbound.to, inbound.text):
+            text = MASKED
         digits = sender.digits if sender is not None else inbound.sender
         unit.batch.inbox.append(
             InboxRow(

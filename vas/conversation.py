@@ -36,7 +36,7 @@ async def run_turn(command: Command, unit: Unit, sender: Msisdn) -> None:
     stored = await unit.batch.talk_of(sender.digits)
     subscriber = await unit.document(DOCUMENT, Subscriber, sender)
     if turn.ended:
-        command.finish(unit, sender, command.inbound.text, "ended", "", None, why="the subscriber hung up")
+        command.finish(unit, sender, _legible(command), "ended", "", None, why="the subscriber hung up")
         return
     if turn.begin:
         await _begin(command, unit, sender, subscriber, stored)
@@ -108,19 +108,19 @@ async def _run(
             unit = unit.drop()
             continue
         except Waiting as waiting:
-            if talk.secret_used or secret:
+            if talk.hides_answers or secret:
                 dialled = route.mounted.ussd_base + "#"
             _keep_talk(command, talk.unit, sender, route, talk_id, dialled, journal)
             _finish(command, talk, route, "asking", waiting.screen, secret)
             return
         break
     talk.unit.batch.end_talk(sender.digits)
-    secret = secret or talk.secret_used
+    secret = secret or talk.hides_answers
     if isinstance(ran.error, TalkChanged):
         ran.text = talk.say("talk_changed")
     elif ran.error is not None:
-        body = None if secret else command.replayable()
-        bury(core, "command", talk.unit.id, sender.digits, target, ran, body)
+        # A replay would have nobody at the other end.
+        bury(core, "command", talk.unit.id, sender.digits, target, ran, None, secret=secret)
     if ran.suspended is not None:
         command.wait(talk, ran, route, "talk")
         ran.text = talk.say("talk_will_text")
@@ -154,7 +154,7 @@ def _finish(command: Command, talk: Talk, route: Route, result: str, text: str, 
     row = _screen_row(command, talk.unit, talk.sender, route.mounted.name, screen, result == "asking")
     talk.unit.send(row)
     command.made.screen = Screen(row, screen, result == "asking", command.inbound)
-    hidden = secret or talk.secret_used
+    hidden = secret or talk.hides_answers
     command.finish(talk.unit, talk.sender, MASKED if hidden else command.inbound.text, result, screen, route)
 
 
@@ -167,7 +167,13 @@ def _show(command: Command, unit: Unit, sender: Msisdn, subscriber: Subscriber, 
     row = _screen_row(command, unit, sender, mounted.name, screen, False)
     unit.send(row)
     command.made.screen = Screen(row, screen, False, command.inbound)
-    command.finish(unit, sender, command.inbound.text, "unmatched", screen, route, why=key)
+    command.finish(unit, sender, _legible(command), "unmatched", screen, route, why=key)
+
+
+def _legible(command: Command) -> str:
+    """The text as it may be written when no handler says so: an answer may have been for a secret."""
+    turn, text = command.inbound.ussd, command.inbound.text
+    return text if not text or (turn is not None and turn.begin) else MASKED
 
 
 def _screen_row(command: Command, unit: Unit, sender: Msisdn, service: str, text: str, more: bool) -> OutboxRow:

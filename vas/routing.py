@@ -8,7 +8,7 @@ from typing import NamedTuple
 from vas.context import Mounted
 from vas.errors import ConfigError, ServiceError, TriggerClash
 from vas.service import Handler
-from vas.triggers import Dialled, Kind, Placeholder, SmsTriggers, Trigger, UssdTriggers, sms_trigger, ussd_trigger
+from vas.triggers import Dialled, Kind, SmsTriggers, Trigger, UssdTriggers, sms_trigger, ussd_trigger
 
 
 class Target(NamedTuple):
@@ -61,11 +61,15 @@ class Router:
                 trigger, values = found
                 target = trigger.target
                 assert isinstance(target, Target)
-                secrets = frozenset(
-                    part.name for part in trigger.parts if isinstance(part, Placeholder) and part.secret
-                )
-                return Route(*target, values, trigger.pattern, [], secrets)
+                return Route(*target, values, trigger.pattern, [], trigger.secrets)
         return None
+
+    def may_hold_secret(self, to: str, text: str) -> bool:
+        """Whether a message that nothing matches looks like a misspelt command with a secret."""
+        if text.lstrip().startswith(("*", "#")):
+            return any(dialled.secrets and text.lstrip().startswith(dialled.base) for dialled in self._ussd)
+        triggers = self._codes.get(to)
+        return triggers is not None and triggers.may_hold_secret(text)
 
     def ussd(self, code: str) -> Route | None:
         found = self._ussd.match(code)

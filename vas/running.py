@@ -143,15 +143,21 @@ def where(error: Exception) -> str:
     )
 
 
-def bury(core: Core, kind: str, cause: int, msisdn: str, target: Target, ran: Ran, body: object) -> None:
-    """Put a failure among the dead letters; `body` None: it held a secret and can never be replayed."""
+def bury(
+    core: Core, kind: str, cause: int, msisdn: str, target: Target, ran: Ran, body: object, *, secret: bool = False
+) -> None:  # fmt: skip
+    """Put a failure among the dead letters; `body` None: it can never be replayed.
+
+    `secret`: there was one, which the error's message may repeat, so only the error's class is kept.
+    """
     assert ran.error is not None
+    name = type(ran.error).__name__
     core.metrics.dead_letters.labels(target.mounted.name).inc()
     batch = ran.unit.batch
     batch.dead_letters.append(
         DeadLetterRow(
             batch.new_id(), kind, cause, msisdn, target.mounted.name, target.handler.name,
-            f"{type(ran.error).__name__}: {ran.error}"[:500].replace("\n", " "), where(ran.error)[:1000],
+            name if secret else f"{name}: {ran.error}"[:500].replace("\n", " "), where(ran.error)[:1000],
             msgspec.json.encode(body) if body is not None else b"", batch.now_ms,
         )
     )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from vas import alphabet
 from vas.context import Context
-from vas.errors import Invalid
+from vas.errors import Invalid, ServiceError
 from vas.journal import Entry, restored
 from vas.secret import Secret
 from vas.service import parser
@@ -42,7 +42,12 @@ class Talk(Context[Any, Any]):
 
     answers: list[str]
     secret_used = False
-    """Whether an answer of this turn was a secret, which must not be written anywhere."""
+    """Whether an answer of this turn was a secret."""
+
+    @property
+    def hides_answers(self) -> bool:
+        """Whether this turn's text must not be written anywhere: a secret, or answers that no question took."""
+        return self.secret_used or bool(self.answers)
 
     @property
     def today(self) -> date:
@@ -50,6 +55,8 @@ class Talk(Context[Any, Any]):
 
     async def ask(self, key: str, kind: Callable[..., T] | type[T] = str, **params: object) -> T:  # type: ignore[assignment]
         """Ask for a value: an Msisdn, an int, a text. What cannot be one is asked again."""
+        if kind is Secret:
+            raise ServiceError(f"{key}: ask for a secret with talk.ask_secret")
         entry = self._question(key)
         if entry.done:
             return restored(entry.value, kind)  # type: ignore[no-any-return]

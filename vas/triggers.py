@@ -56,6 +56,11 @@ class Trigger:
         return (-words, len(self.parts) - words)
 
     @cached_property
+    def secrets(self) -> frozenset[str]:
+        """The names of the placeholders that are secrets."""
+        return frozenset(part.name for part in self.parts if isinstance(part, Placeholder) and part.secret)
+
+    @cached_property
     def regex(self) -> re.Pattern[str]:
         source = ""
         for at, part in enumerate(self.parts):
@@ -141,6 +146,11 @@ class SmsTriggers:
                 return trigger, values
         return None
 
+    def may_hold_secret(self, text: str) -> bool:
+        """Whether the text begins as a command with a secret does."""
+        folded = folded_upper(text).lstrip()
+        return any(trigger.secrets and folded.startswith(str(trigger.parts[0])) for trigger in self)
+
     def _candidates(self, word: str) -> list[Trigger]:
         found = self._by_word.get(word.rstrip(_ENDINGS))
         if found is not None:
@@ -167,7 +177,7 @@ def _clash(one: Trigger, other: Trigger) -> bool:
 
 
 def _takes_all(one: Trigger, other: Trigger) -> bool:
-    """Whether `one`, tried first and with a text at its end that takes the rest, leaves nothing for the longer `other`."""
+    """Whether `one`, tried first and ending in what takes the rest, leaves nothing for the longer `other`."""
     last = one.parts[-1]
     if isinstance(last, str) or last.kind is not Kind.REST or len(one.parts) >= len(other.parts):
         return False
