@@ -29,6 +29,7 @@ from vas.routing import Router
 from vas.running import Made
 from vas.schedule import Schedule
 from vas.sessions import Sessions
+from vas.store.own_tables import statements
 from vas.store.protocol import Work
 from vas.store.sqlite import SqliteStore
 from vas.unit import Batch
@@ -94,10 +95,16 @@ class Node:
         self.housekeeping = Housekeeping(
             self.core, self.store, self.dispatch.submit, keep=setup.keep, seen_for=setup.seen_for
         )
+        await self._create_tables()
         await self._restore()
         self.started_ms = setup.clock_ms()
         self._ticker = asyncio.create_task(self._tick())
         await self.gateway.start()
+
+    async def _create_tables(self) -> None:
+        for mounted in self.router.mounted.values():
+            if mounted.service.tables is not None:
+                await self.run(*map(Statement, statements(mounted.name, mounted.service.tables)))
 
     async def _restore(self) -> None:
         sql, now_ms = self.store.sql, self.setup.clock_ms()

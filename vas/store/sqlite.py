@@ -379,6 +379,10 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         coroutine.send(None)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
+    except RuntimeError as error:
+        if "no running event loop" in str(error):
+            raise ForeignAwait from error
+        raise
     coroutine.close()
     raise ForeignAwait
 
