@@ -17,15 +17,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.check import Verdict, at_rest, check
+from bench.lazyfs import Mount
 from bench.process import PASSWORD, SHORT_CODE, SYSTEM_ID, PlatformProcess
 from gateway.simulator import Settings, Simulator
 from gateway.simulator.delivery import Mo
+from vas.messages import RTHROTTLED
 
 SURE_S = 1.5
 TICK_S = 0.02
-REST_WITHIN_S = 60.0
+THROTTLED_S = 0.3
+ANSWERING_WITHIN_S = 40.0
 MESSAGE_ID_TLV = 0x1400
 PROGRAM = ("-m", "vas", "run")
+
+
+class Stuck(Exception):
+    """The platform runs and takes nothing."""
 
 
 class Plan(NamedTuple):
@@ -39,9 +46,9 @@ class Plan(NamedTuple):
     """Commands that are not acknowledged at one time; past them the subscribers wait their turn."""
     up_s: tuple[float, float] = (0.7, 2.5)
     """How long it runs between two kills."""
-    drops: bool = True
-    """Whether links break as well, between the kills."""
     program: Sequence[str] = PROGRAM
+    rest_s: float = 60.0
+    """How long it may take to come to rest; past it, what is not done never will be."""
 
 
 class Subscriber:
@@ -91,6 +98,7 @@ class Crash:
         self._loading = True
         self.restart_s: list[float] = []
         """From each kill to the first answer after it."""
+        self._database = folder / "vas.db"
         self.platform: PlatformProcess
 
     async def run(self) -> Verdict:
@@ -103,7 +111,9 @@ class Crash:
         )  # fmt: skip
         await simulator.start()
         account = f"message_id_tlv = {MESSAGE_ID_TLV}" if self._plan.with_ids else ""
-        self.platform = PlatformProcess(self._folder, simulator.port, account=account, program=self._plan.program)
+        self.platform = PlatformProcess(
+            self._folder, simulator.port, account=account, program=self._plan.program, database=self._database
+        )
         try:
             await self.platform.start()
             loading = asyncio.create_task(self._load(simulator))
@@ -133,34 +143,64 @@ class Crash:
         for number in range(self._plan.kills):
             await self._answering(simulator)
             up_s = self._random.uniform(*self._plan.up_s)
-            if self._plan.drops and number % 3 == 2:
-                await asyncio.sleep(up_s / 2)
-                self._faults.append(datetime.now(UTC))
-                simulator.smsc.drop_links()
-                up_s /= 2
-            await asyncio.sleep(up_s)
-            self._told(f"kill {number + 1} of {self._plan.kills}")
+            await asyncio.sleep(up_s / 2)
             self._faults.append(datetime.now(UTC))
-            killed = time.monotonic()
-            await self.platform.kill()
+            simulator.smsc.drop_links()
+            await asyncio.sleep(up_s / 2)
+            if number % 2:
+                # Replies pile up, so that the kill finds some that were committed and have not left.
+                simulator.verdict = lambda pdu: RTHROTTLED
+                await asyncio.sleep(THROTTLED_S)
+            self._told(f"{number + 1} of {self._plan.kills}")
+            self._faults.append(datetime.now(UTC))
+            began = time.monotonic()
+            await self._strike()
+            simulator.verdict = lambda pdu: 0
             await self.platform.start()
             await self._answering(simulator)
-            self.restart_s.append(time.monotonic() - killed)
+            self.restart_s.append(time.monotonic() - began)
         await asyncio.sleep(2 * SURE_S)
+
+    async def _strike(self) -> None:
+        """What happens to the platform."""
+        await self.platform.kill()
 
     async def _answering(self, simulator: Simulator) -> None:
         """Return once a command is acknowledged from now on."""
         outcomes = simulator.smsc.delivery.outcomes
         before = outcomes["acknowledged"]
-        async with asyncio.timeout(REST_WITHIN_S):
-            while outcomes["acknowledged"] == before:
-                await asyncio.sleep(TICK_S)
+        deadline = time.monotonic() + ANSWERING_WITHIN_S
+        while outcomes["acknowledged"] == before:
+            if time.monotonic() > deadline:
+                raise Stuck(f"owed {simulator.smsc.delivery.owed}, {outcomes}, {self.platform.log[-10:]}")
+            await asyncio.sleep(TICK_S)
 
     async def _rest(self, simulator: Simulator) -> None:
         """Until nothing is owed by either side, or it is plain that something never will be."""
-        deadline = time.monotonic() + REST_WITHIN_S
+        deadline = time.monotonic() + self._plan.rest_s
         quiet = 0
         while quiet < 3 and time.monotonic() < deadline:
             await asyncio.sleep(0.2)
             done = not simulator.smsc.delivery.owed and await asyncio.to_thread(at_rest, self.platform.database)
             quiet = quiet + 1 if done else 0
+
+
+class PowerCut(Crash):
+    """As a crash, and the disk forgets what was not synced; half of the cuts leave a part of it, by chance."""
+
+    def __init__(self, plan: Plan, folder: Path, told: Callable[[str], None] = lambda what: None) -> None:
+        super().__init__(plan, folder, told)
+        self._disk = Mount(folder / "disk", folder / "backing")
+        self._database = folder / "disk" / "vas.db"
+
+    async def run(self) -> Verdict:
+        await asyncio.to_thread(self._disk.mount)
+        try:
+            return await super().run()
+        finally:
+            await asyncio.to_thread(self._disk.cut)
+
+    async def _strike(self) -> None:
+        await self.platform.kill()
+        await asyncio.to_thread(self._disk.cut, some_survives=self._random.random() < 0.5)
+        await asyncio.to_thread(self._disk.mount)

@@ -1,4 +1,4 @@
-"""`vas run` with a bug planted in it: python tests/crash/planted.py BUG -c config.toml
+"""`vas run` with a bug planted in it: python -m tests.crash.planted BUG -c config.toml
 
 What the checker is for: each of these breaks the promise, and each must be found.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-
 from vas.__main__ import app
 from vas.command import Command
 from vas.dispatch import Dispatch
 from vas.messages import ROK, Answer, Inbound
 from vas.outbox import Outbox
 from vas.sessions import Copy
+from vas.store import sqlite
 
 
 def no_redelivery_check() -> None:
@@ -42,8 +42,20 @@ def forgotten_replies() -> None:
     Outbox.tick = lambda self: self._record() if self._results else None  # type: ignore[method-assign]
 
 
+def synchronous_normal() -> None:
+    """A commit is not carried to the disk."""
+    sqlite.PRAGMAS = tuple(pragma.replace("=FULL", "=NORMAL") for pragma in sqlite.PRAGMAS)
+
+
 BUGS: dict[str, Callable[[], None]] = {
-    bug.__name__: bug for bug in (no_redelivery_check, every_copy_a_redelivery, answer_before_commit, forgotten_replies)
+    bug.__name__: bug
+    for bug in (
+        no_redelivery_check,
+        every_copy_a_redelivery,
+        answer_before_commit,
+        forgotten_replies,
+        synchronous_normal,
+    )
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,24 @@
+"""The power goes under load, and the disk forgets what was not synced: nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.crash import Plan, PowerCut
+from bench.lazyfs import why_not
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")]
+
+
+async def test_commands_have_their_effect_exactly_once_over_power_cuts(tmp_path: Path) -> None:
+    found = await PowerCut(Plan(kills=3, with_ids=True, up_s=(0.5, 1.5)), tmp_path).run()
+    assert found.violations == []
+    assert found.commands > 1_000 and found.copies > 0
+
+
+async def test_the_checker_finds_commits_that_are_not_synced(tmp_path: Path) -> None:
+    program = ("-m", "tests.crash.planted", "synchronous_normal")
+    found = await PowerCut(Plan(kills=2, with_ids=True, up_s=(0.5, 1.5), program=program, rest_s=8), tmp_path).run()
+    assert any("inbox rows" in violation for violation in found.violations), found
