@@ -199,15 +199,17 @@ class Link(asyncio.Protocol):
         self.error = self.error or (str(exc) if exc else "closed by the peer")
         if self._tick:
             self._tick.cancel()
-        for request in self._requests.abandon():
-            request.done(None)
-        if not self.bound.done():
-            self.bound.set_result(RINVBNDSTS)
-        if self.session:
-            self._receiver.session_closed(self.session)
-        self._owner.link_closed(self)
-        if not self.closed.done():
-            self.closed.set_result(None)
+        try:
+            for request in self._requests.abandon():
+                request.done(None)
+            if self.session:
+                self._receiver.session_closed(self.session)
+        finally:  # whatever the core does, the bind comes back
+            if not self.bound.done():
+                self.bound.set_result(RINVBNDSTS)
+            self._owner.link_closed(self)
+            if not self.closed.done():
+                self.closed.set_result(None)
 
     # What comes in.
 

@@ -188,6 +188,22 @@ async def test_a_core_that_fails_does_not_lose_the_command(peer: Peer, core: Cor
     assert not connection.lost
 
 
+async def test_a_core_that_fails_at_the_end_of_a_session_does_not_keep_the_bind_from_coming_back(
+    peer: Peer, core: Core, start: Network
+) -> None:
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context["exception"]))
+
+    def fail(session: int) -> None:
+        raise RuntimeError("a bug")
+
+    core.session_closed = fail  # type: ignore[method-assign]
+    await start()
+    (await peer.bound()).transport.abort()
+    await until(lambda: len(core.sessions) == 2)
+    assert [type(error) for error in reported] == [RuntimeError]
+
+
 async def test_a_silent_link_is_asked_and_answers_are_life(peer: Peer, start: Network) -> None:
     await start(enquire_every=QUICK)
     connection = await peer.bound()
