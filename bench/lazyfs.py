@@ -2,8 +2,8 @@
 
 What is written stands in memory; fsync carries it to the folder BACKING. A power cut:
 
-    SIGKILL    nothing that was not synced survives
-    SIGTERM    some of it does, chosen by chance page by page: a disk writes back in an order of its own
+    SIGKILL              nothing that was not synced survives
+    creating .power-cut  some of it does, chosen by chance page by page: a disk writes back in an order of its own
 
 Then mount again over the same BACKING, and see what is there. Needs libfuse 2 and /dev/fuse.
 """
@@ -14,18 +14,18 @@ import ctypes.util
 import errno
 import os
 import random
-import signal
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 from fuse import FUSE, FuseOSError, Operations
 
 PAGE = 4096
+POWER_CUT = "/.power-cut"
 MOUNTED_WITHIN_S = 10.0
 
 
@@ -78,7 +78,7 @@ class LazyFs(Operations):  # type: ignore[misc]
         self._backing = backing
         self._files = {f"/{path.name}": File(path) for path in backing.iterdir()}
 
-    def lose_power(self, _signal: int, _frame: FrameType | None) -> None:
+    def _lose_power(self) -> None:
         for file in self._files.values():
             file.keep_some()
         os._exit(0)
@@ -101,6 +101,8 @@ class LazyFs(Operations):  # type: ignore[misc]
         yield from (".", "..", *(name[1:] for name in self._files))
 
     def create(self, path: str, mode: int, fi: object = None) -> int:
+        if path == POWER_CUT:
+            self._lose_power()
         self._files[path] = File(self._backing / path[1:])
         return 0
 
@@ -156,7 +158,11 @@ class Mount:
 
     def cut(self, *, some_survives: bool = False) -> None:
         """The power goes. Whoever had a file open had better be dead already."""
-        self._process.send_signal(signal.SIGTERM if some_survives else signal.SIGKILL)
+        if some_survives:
+            with suppress(OSError):
+                self.point.joinpath(POWER_CUT[1:]).touch()
+        else:
+            self._process.kill()
         self._process.wait()
         unmount = ["umount", "-l"] if os.getuid() == 0 else ["fusermount", "-u", "-z"]
         subprocess.run([*unmount, str(self.point)], check=True)
@@ -170,6 +176,4 @@ def why_not() -> str:
 
 
 if __name__ == "__main__":
-    files = LazyFs(Path(sys.argv[2]))
-    signal.signal(signal.SIGTERM, files.lose_power)
-    FUSE(files, sys.argv[1], foreground=True, nothreads=True, attr_timeout=0, entry_timeout=0)
+    FUSE(LazyFs(Path(sys.argv[2])), sys.argv[1], foreground=True, nothreads=True, attr_timeout=0, entry_timeout=0)
