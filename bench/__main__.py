@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import shutil
 import sys
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,12 +17,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bench.measure import SCENARIOS, Figures, Scenario, Wrong, free_port, measure_floor, measure_platform
-from bench.process import Died, PlatformProcess, on_disk
+from bench.process import Died, PlatformProcess, scratch
 from bench.report import Row, markdown
 from vas.assembly import event_loop
 
-HERE = Path(__file__).parent
-KEPT = HERE / "last.md"
+KEPT = Path(__file__).with_name("last.md")
 FLOORS = ("codec", "gateway")
 
 
@@ -32,11 +31,11 @@ class Size(NamedTuple):
     runs: int
     full: int
     """Commands of one run at full speed."""
-    half: int
-    """Commands of one run at half of it."""
+    half_s: float
+    """How long one run at half of it lasts."""
 
 
-SIZES = {"full": Size(3, 50_000, 30_000), "quick": Size(1, 12_000, 6_000)}
+SIZES = {"full": Size(3, 30_000, 5.0), "quick": Size(1, 5_000, 1.5)}
 
 
 async def bench(size: Size, progress: Progress) -> list[Row]:
@@ -67,7 +66,7 @@ async def bench(size: Size, progress: Progress) -> list[Row]:
     return rows
 
 
-async def _platform(scenario: Scenario, size: Size, step) -> tuple[Figures, Figures]:
+async def _platform(scenario: Scenario, size: Size, step: Callable[[str], None]) -> tuple[Figures, Figures]:
     folder, port = scratch(), await free_port()
     platform = PlatformProcess(folder, port)
     try:
@@ -75,21 +74,13 @@ async def _platform(scenario: Scenario, size: Size, step) -> tuple[Figures, Figu
         step(f"{scenario.name}: full speed")
         full = await measure_platform(platform, port, scenario, size.full, None)
         step(f"{scenario.name}: half load")
-        half = await measure_platform(platform, port, scenario, size.half, full.per_second / 2)
+        rate = full.per_second / 2
+        half = await measure_platform(platform, port, scenario, int(rate * size.half_s), rate)
         await platform.stop()
     finally:
         await platform.kill()
         shutil.rmtree(folder)
     return full, half
-
-
-def scratch() -> Path:
-    """A new folder on a disk; raises SystemExit where there is only memory."""
-    folder = HERE.parent / "var"
-    folder.mkdir(exist_ok=True)
-    if not on_disk(folder):
-        raise SystemExit("bench: this folder is in memory, where nothing is ever synced: run it from a disk")
-    return Path(tempfile.mkdtemp(prefix="bench-", dir=folder))
 
 
 def main() -> None:

@@ -58,6 +58,7 @@ def check(record: Record, database: Path, text: str) -> Verdict:
     friends = Counter(_friend(mo) for mo in commands if mo.acknowledged)
     kept = read(database, {str(mt.id) for mt in record.mt})
     arrived = Counter(mt.to for mt in record.mt)
+    short = [number for number in acknowledged if arrived[number] < acknowledged[number]]
     violations = [
         *_all("not acknowledged in the end", [mo.sender for mo in owed]),
         *_differences("inbox rows", acknowledged, kept.inbox),
@@ -66,8 +67,8 @@ def check(record: Record, database: Path, text: str) -> Verdict:
         *_differences("requests counted with the sender", acknowledged, kept.spent),
         *_differences("requests counted with the friend", friends, kept.received),
         *_all("message of the outbox that the SMSC never got", kept.unsent),
-        *_all("sender without a reply for each command", [who for who in acknowledged if arrived[who] < acknowledged[who]]),
-    ]  # fmt: skip
+        *_all("sender without a reply for each command", short),
+    ]
     rows = kept.replies.total() + kept.requests.total()
     copies = sum(len(mo.attempts) - 1 for mo in commands)
     return Verdict(acknowledged.total(), copies, len(record.mt), len(record.mt) - rows, violations)

@@ -20,7 +20,7 @@ from bench.check import Verdict, at_rest, check
 from bench.lazyfs import Mount
 from bench.process import PASSWORD, SHORT_CODE, SYSTEM_ID, PlatformProcess
 from gateway.simulator import Settings, Simulator
-from gateway.simulator.delivery import Mo
+from gateway.simulator.delivery import Mo, Outcome
 from vas.messages import RTHROTTLED
 
 SURE_S = 1.5
@@ -147,7 +147,7 @@ class Crash:
             self._faults.append(datetime.now(UTC))
             simulator.smsc.drop_links()
             await asyncio.sleep(up_s / 2)
-            if number % 2:
+            if number % 2 == 0:
                 # Replies pile up, so that the kill finds some that were committed and have not left.
                 simulator.verdict = lambda pdu: RTHROTTLED
                 await asyncio.sleep(THROTTLED_S)
@@ -159,7 +159,7 @@ class Crash:
             await self.platform.start()
             await self._answering(simulator)
             self.restart_s.append(time.monotonic() - began)
-        await asyncio.sleep(2 * SURE_S)
+        await asyncio.sleep(0.5 if self._plan.with_ids else 2 * SURE_S)
 
     async def _strike(self) -> None:
         """What happens to the platform."""
@@ -168,9 +168,9 @@ class Crash:
     async def _answering(self, simulator: Simulator) -> None:
         """Return once a command is acknowledged from now on."""
         outcomes = simulator.smsc.delivery.outcomes
-        before = outcomes["acknowledged"]
+        before = outcomes[Outcome.ACKNOWLEDGED]
         deadline = time.monotonic() + ANSWERING_WITHIN_S
-        while outcomes["acknowledged"] == before:
+        while outcomes[Outcome.ACKNOWLEDGED] == before:
             if time.monotonic() > deadline:
                 raise Stuck(f"owed {simulator.smsc.delivery.owed}, {outcomes}, {self.platform.log[-10:]}")
             await asyncio.sleep(TICK_S)

@@ -24,6 +24,8 @@ from pathlib import Path
 
 from fuse import FUSE, FuseOSError, Operations
 
+from bench.process import ROOT
+
 PAGE = 4096
 POWER_CUT = "/.power-cut"
 MOUNTED_WITHIN_S = 10.0
@@ -147,7 +149,7 @@ class Mount:
     def mount(self) -> None:
         """Raises OSError if it cannot be mounted."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.lazyfs", str(self.point), str(self._backing)], cwd=Path(__file__).parents[1]
+            [sys.executable, "-m", "bench.lazyfs", str(self.point), str(self._backing)], cwd=ROOT
         )
         deadline = time.monotonic() + MOUNTED_WITHIN_S
         while not os.path.ismount(self.point):

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bench.process import PASSWORD, SHORT_CODE, SYSTEM_ID, Cpu, PlatformProcess
+from bench.process import PASSWORD, ROOT, SHORT_CODE, SYSTEM_ID, Cpu, PlatformProcess
 from gateway.simulator import Settings
 from gateway.simulator.load import Load, Plan, Result
 
@@ -116,8 +116,8 @@ async def _batches(platform: PlatformProcess) -> tuple[float, float]:
 
 async def measure_floor(kind: str, port: int, scenario: Scenario, messages: int) -> Figures:
     """Full speed only."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.floor", kind, str(port), str(scenario.messages),
-                                                   cwd=Path(__file__).parents[1])  # fmt: skip
+    program = (sys.executable, "-m", "bench.floor", kind, str(port), str(scenario.messages))
+    process = await asyncio.create_subprocess_exec(*program, cwd=ROOT)
     try:
         return await measure(port, scenario, messages, None, lambda: Cpu(_cpu_s(process.pid), 0.0))
     finally:

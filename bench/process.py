@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ import orjson
 SYSTEM_ID, PASSWORD = "vas", "secret"
 SHORT_CODE = "9105"
 STARTED_WITHIN_S = 30.0
+ROOT = Path(__file__).parents[1]
 _TICKS_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -113,7 +115,7 @@ class PlatformProcess:
         """Return once it runs; its binds may come up later. Raises Died."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, *self._program, "-c", str(self._config), stderr=asyncio.subprocess.PIPE,
-            cwd=Path(__file__).parents[1],
+            cwd=ROOT,
         )  # fmt: skip
         self._admin = ""
         running = asyncio.Event()
@@ -185,15 +187,27 @@ class PlatformProcess:
     async def metrics(self) -> dict[str, float]:
         """What /metrics tells, by name and labels as they stand there."""
         key = self._key_file.read_text().strip()
-        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http:
-            async with http.get(f"{self._admin}/metrics") as response:
-                response.raise_for_status()
-                lines = (await response.text()).splitlines()
+        headers = {"Authorization": f"Bearer {key}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as http,
+            http.get(f"{self._admin}/metrics") as response,
+        ):
+            response.raise_for_status()
+            lines = (await response.text()).splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines) if name[:1] != "#"}
 
 
-def on_disk(folder: Path) -> bool:
+def _on_disk(folder: Path) -> bool:
     """Whether a folder is on a file system that keeps what it is told to, rather than in memory."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     under = [fields for fields in mounts if folder.resolve().is_relative_to(fields[1])]
     return max(under, key=lambda fields: len(fields[1]))[2] not in ("tmpfs", "ramfs")
+
+
+def scratch() -> Path:
+    """A new folder on a disk, for its user to remove; raises SystemExit where there is only memory."""
+    folder = ROOT / "var"
+    folder.mkdir(exist_ok=True)
+    if not _on_disk(folder):
+        raise SystemExit("bench: this folder is in memory, where nothing is ever synced: run it from a disk")
+    return Path(tempfile.mkdtemp(prefix="bench-", dir=folder))

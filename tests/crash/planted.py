@@ -44,7 +44,7 @@ def forgotten_replies() -> None:
 
 def synchronous_normal() -> None:
     """A commit is not carried to the disk."""
-    sqlite.PRAGMAS = tuple(pragma.replace("=FULL", "=NORMAL") for pragma in sqlite.PRAGMAS)
+    sqlite.PRAGMAS = tuple(pragma.replace("=FULL", "=NORMAL") for pragma in sqlite.PRAGMAS)  # type: ignore[assignment]
 
 
 BUGS: dict[str, Callable[[], None]] = {

@@ -16,23 +16,23 @@ async def verdict(folder: Path, plan: Plan) -> Verdict:
     return await Crash(plan, folder).run()
 
 
-@pytest.mark.parametrize("with_ids", [pytest.param(True, id="ids"), pytest.param(False, id="no ids")])
-async def test_commands_have_their_effect_exactly_once_over_kills(tmp_path: Path, with_ids: bool) -> None:
-    found = await verdict(tmp_path, Plan(kills=3, with_ids=with_ids, up_s=(0.5, 1.5)))
+@pytest.mark.parametrize(("with_ids", "kills"), [pytest.param(True, 3, id="ids"), pytest.param(False, 2, id="no ids")])
+async def test_commands_have_their_effect_exactly_once_over_kills(tmp_path: Path, with_ids: bool, kills: int) -> None:
+    found = await verdict(tmp_path, Plan(kills=kills, with_ids=with_ids, up_s=(0.5, 1.2)))
     assert found.violations == []
-    assert found.commands > 1_000 and found.copies > 0
+    assert found.commands > 500 and found.copies > 0
 
 
 @pytest.mark.parametrize(
-    ("bug", "with_ids", "what"),
+    ("bug", "with_ids", "kills", "what"),
     [
-        ("no_redelivery_check", True, "inbox rows"),
-        ("every_copy_a_redelivery", False, "requests counted with the sender"),
-        ("answer_before_commit", True, "inbox rows"),
-        ("forgotten_replies", True, "never got"),
+        ("no_redelivery_check", True, 1, "inbox rows"),
+        ("every_copy_a_redelivery", False, 0, "requests counted with the sender"),
+        ("answer_before_commit", True, 1, "inbox rows"),
+        ("forgotten_replies", True, 1, "never got"),
     ],
 )
-async def test_the_checker_finds_a_planted_bug(tmp_path: Path, bug: str, with_ids: bool, what: str) -> None:
-    plan = Plan(kills=2, with_ids=with_ids, up_s=(0.5, 1.5), program=("-m", "tests.crash.planted", bug), rest_s=8)
-    found = await verdict(tmp_path, plan)
+async def test_the_checker_finds_a_planted_bug(tmp_path: Path, bug: str, with_ids: bool, kills: int, what: str) -> None:
+    program = ("-m", "tests.crash.planted", bug)
+    found = await verdict(tmp_path, Plan(kills=kills, with_ids=with_ids, up_s=(1.0, 1.2), program=program, rest_s=4))
     assert any(what in violation for violation in found.violations), found
