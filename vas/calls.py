@@ -141,7 +141,8 @@ async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answe
         log.error("call.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
         await put_off(batch, job)
         return
-    ran = await run_handler(core, target, context, partial(_no_questions, start), by_sms=True)
+    apology = "apology_halfway" if body["kind"] in ("command", "talk") else ""
+    ran = await run_handler(core, target, context, partial(_no_questions, start), by_sms=True, apology=apology)
     if ran.suspended is not None:
         body["journal"] = context.journal_json().decode()
         await put_off(batch, job._replace(body=msgspec.json.encode(body)))

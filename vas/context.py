@@ -308,6 +308,8 @@ class Context(Generic[C, S]):
         self, to: Msisdn, key: str, text: str, params: dict[str, object],
         then: Callable[..., Awaitable[Any]] | None, once: bool, at: datetime | None, valid: timedelta | None,
     ) -> OutboxRow:  # fmt: skip
+        if not to.digits:
+            raise ServiceError(f"text {key!r}: a recurring job has no sender; say whom it goes to")
         settle = then.__name__ if then is not None else ""
         if settle and settle not in self._service.outcomes:
             raise ServiceError(f"{self._service.name}.{settle}: decorate it with @{self._service.name}.outcome")

@@ -77,18 +77,18 @@ class Ran:
 
 async def run_handler(
     core: Core, target: Target, context: Context, start: Callable[[], Coroutine[Any, Any, Reply | None]], *,
-    by_sms: bool, apologise: bool = True,
+    by_sms: bool, apology: str = "apology",
 ) -> Ran:  # fmt: skip
     """Run to the end; what it did is in `unit`, not yet kept. A fault leaves nothing but the apology.
 
     `start` makes the handler's coroutine; parsing its arguments may raise Refused as well. `by_sms`: the
-    answer goes by SMS, else it is in `text`. `apologise`: somebody waits for an answer, even for a fault's.
+    answer goes by SMS, else it is in `text`. `apology`: what a fault is answered with; empty: nobody waits.
     """
     began = time.perf_counter()
     try:
         ran = await _outcome(target, context, start, by_sms)
-        if ran.error is not None and apologise:
-            _answered(context, ran, Reply("apology"), by_sms)
+        if ran.error is not None and apology:
+            _answered(context, ran, Reply(apology), by_sms)
         return ran
     finally:
         took_s = time.perf_counter() - began

@@ -146,7 +146,7 @@ async def run_job(core: Core, batch: Batch, made: Made, job: JobRow) -> None:
     context: Context = Context(unit, target.mounted, core.platform, sender, subscriber)
     ran = await run_handler(
         core, target, context, lambda: target.handler.run(context, **target.handler.arguments(args)),
-        by_sms=True, apologise=False,
+        by_sms=True, apology="",
     )  # fmt: skip
     if ran.suspended is not None:
         wait_for_outside(context, ran, made, "job", job.name, {"args": args})

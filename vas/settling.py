@@ -51,7 +51,7 @@ async def tell(
     subscriber = await unit.document(DOCUMENT, Subscriber, origin)
     context: Context = Context(unit, target.mounted, core.platform, origin, subscriber)
     ran = await run_handler(
-        core, target, context, lambda: target.handler.run(context, outcome), by_sms=True, apologise=False
+        core, target, context, lambda: target.handler.run(context, outcome), by_sms=True, apology=""
     )
     body = {"outcome": outcome, "origin": origin.digits}
     if ran.suspended is not None:
