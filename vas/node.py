@@ -110,8 +110,11 @@ class Node:
         sql, now_ms = self.store.sql, self.setup.clock_ms()
         self.core.sessions.restore(await self.store.read(sql.sessions.text))
         fired: list[tuple[str, int]] = await self.store.read(sql.all_fired.text)
-        self.schedule.restore(dict(fired))
-        await self.store.commit([Statement(sql.resume_calls.text, sql.resume_calls.params(now_ms=now_ms))])
+        begin = self.schedule.restore(dict(fired))
+        await self.run(
+            Statement(sql.resume_calls.text, sql.resume_calls.params(now_ms=now_ms)),
+            *(Statement(sql.put_fired.text, (name, now_ms)) for name in begin),
+        )
 
     async def _ask_alive(self, session: int) -> bool:
         return await self.gateway.ask_alive(session)

@@ -86,6 +86,13 @@ class Outbox:
         if row.id in self._in_flight:
             return
         self._in_flight[row.id] = now_ms
+        if row.once:
+            self._submit(Claim(self, row, received_ms))
+        else:
+            self.hand_over(row, received_ms)
+
+    def hand_over(self, row: OutboxRow, received_ms: int) -> None:
+        """Give the gateway a message that may be sent now."""
         message = Outbound(
             row.id, Msisdn(row.msisdn), row.source, row.text, row.account, self._wants_receipt(row),
             moment(row.expires_ms), row.reply,
@@ -134,6 +141,11 @@ class Outbox:
         if self._results:
             self._record()
 
+    def not_claimed(self, row: OutboxRow) -> None:
+        """It stays where it is until `tick` looks again."""
+        del self._in_flight[row.id]
+        self.wake_at(row.due_ms or 0, row.id)
+
     def not_recorded(self, sent: list[Sent]) -> None:
         """The store failed; the results are kept and written with the next batch that `tick` begins."""
         self._recording = False
@@ -168,6 +180,37 @@ class Outbox:
     def not_scanned(self, scan: ScanDue) -> None:
         self._scanning = False
         self._place, self._due_ms = min(self._place, scan.began_at), 0
+
+
+class Claim:
+    """The work that writes down that a message which must not be doubled is about to leave.
+
+    If nothing more is known of it after a restart, it may have left, and is not sent again.
+    """
+
+    def __init__(self, outbox: Outbox, row: OutboxRow, received_ms: int) -> None:
+        self._outbox = outbox
+        self._row = row
+        self._received_ms = received_ms
+        self._claimed = False
+
+    async def run(self, batch: Batch) -> None:
+        query, row = batch.sql.outbox_claimed, self._row
+        self._claimed = bool(
+            await batch.execute(
+                query.text,
+                query.params(new_sent_ms=batch.now_ms, given_shard=row.shard, given_msisdn=row.msisdn, given_id=row.id),
+            )
+        )
+
+    def committed(self) -> None:
+        if self._claimed:
+            self._outbox.hand_over(self._row, self._received_ms)
+        else:
+            self._outbox.not_claimed(self._row)
+
+    def lost(self, error: Exception) -> None:
+        self._outbox.not_claimed(self._row)
 
 
 class RecordSent:
@@ -260,7 +303,7 @@ class RecordSent:
             query.text,
             query.params(
                 new_kind=row.kind, new_source=row.source, new_due_ms=due_ms, new_attempts=attempts, new_status=status,
-                new_error=why, given_shard=row.shard, given_msisdn=row.msisdn, given_id=row.id,
+                new_sent_ms=None, new_error=why, given_shard=row.shard, given_msisdn=row.msisdn, given_id=row.id,
             ),
         )  # fmt: skip
         self._wake.append((due_ms, row.id))
@@ -311,6 +354,8 @@ class ScanDue:
     async def _look(self, batch: Batch, row: OutboxRow) -> None:
         if row.state == "sent":
             await settle(self._core, batch, self.made, row, "unknown", error="no receipt")
+        elif row.once and row.sent_ms is not None:
+            await settle(self._core, batch, self.made, row, "unknown", error="no submit_sm_resp before the restart")
         elif row.expires_ms <= batch.now_ms:
             await settle(self._core, batch, self.made, row, "expired", error="waited too long")
         elif row.kind == "sms":

@@ -54,10 +54,11 @@ class Schedule:
         }
         self._next: dict[str, int] = {}
 
-    def restore(self, fired: dict[str, int]) -> None:
-        """When each recurring job ran last; one that never did begins now."""
+    def restore(self, fired: dict[str, int]) -> list[str]:
+        """When each recurring job ran last; those that never did, which begin now."""
         for name in self._recurring:
             self._next[name] = self._after(name, fired.get(name, self._core.clock_ms()))
+        return [name for name in self._recurring if name not in fired]
 
     def _after(self, name: str, last_ms: int) -> int:
         trigger, _ = self._recurring[name]

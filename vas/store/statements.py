@@ -173,7 +173,12 @@ class Statements:
 
     @cached_property
     def outbox_again(self) -> Query:
-        return self._outbox_update("kind", "source", "due_ms", "attempts", "status", "error", states=("queued",))
+        columns = ("kind", "source", "due_ms", "attempts", "status", "sent_ms", "error")
+        return self._outbox_update(*columns, states=("queued",))
+
+    @cached_property
+    def outbox_claimed(self) -> Query:
+        return self._outbox_update("sent_ms", states=("queued",))
 
     @cached_property
     def outbox_settled(self) -> Query:
