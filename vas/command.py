@@ -40,12 +40,15 @@ class Command:
         self.result = ""
         self.service = ""
         self.ask_session = 0
+        self._seen: SeenRow | None = None
         self.made = Made()
 
     async def run(self, batch: Batch) -> None:
         self._reset()
         self._key = self._key or self._hash()
-        earlier = await batch.seen(self._key)
+        earlier = batch.seen.get(self._key) or self.core.sessions.earlier(self._key)
+        if earlier is None and self.inbound.message_id:
+            earlier = await batch.seen_lasting(self._key)
         if earlier is not None:
             kind = self._judge(earlier)
             if kind is Copy.ASK:
@@ -54,13 +57,16 @@ class Command:
             if kind is Copy.REDELIVERY:
                 await self._again(batch, earlier)
                 return
-        unit = Unit(batch, batch.new_id())
+        unit, inbound = Unit(batch, batch.new_id()), self.inbound
         try:
-            sender = Msisdn.parse(self.inbound.sender)
+            sender = Msisdn.parse(inbound.sender)
         except Invalid:
             self._ignore(unit, "nobody answers a machine")
             return
-        batch.mark_seen(self._seen_row(sender, unit.id))
+        self._mark(batch, SeenRow(
+            inbound.session, inbound.ordinal, self._key, self.received_ms, sender.digits, unit.id,
+            inbound.message_id != "",
+        ))  # fmt: skip
         if self.core.trial_numbers and sender not in self.core.trial_numbers:
             self._ignore(unit, "not among platform.trial_numbers")
             return
@@ -158,17 +164,14 @@ class Command:
         kind = self.core.sessions.judge(earlier, self.inbound.session, self.received_ms, int(timer_ms))
         return Copy.WISH if kind is Copy.ASK and self.asked else kind
 
-    def _seen_row(self, sender: Msisdn, inbox_id: int) -> SeenRow:
-        inbound = self.inbound
-        return SeenRow(self._key, inbound.session, inbound.ordinal, self.received_ms, sender.digits, inbox_id)
-
     async def _again(self, batch: Batch, earlier: SeenRow) -> None:
         """A redelivery changes nothing; it gets the stored answer, whose arrival is judged afresh."""
         key = (shard_of(earlier.msisdn), earlier.msisdn, earlier.inbox_id)
         self.result = "redelivered"
-        batch.mark_seen(
-            earlier._replace(session=self.inbound.session, ordinal=self.inbound.ordinal, received_ms=self.received_ms)
-        )
+        inbound = self.inbound
+        self._mark(batch, earlier._replace(
+            session=inbound.session, ordinal=inbound.ordinal, received_ms=self.received_ms
+        ))  # fmt: skip
         stored = next((row for row in batch.inbox if row[:3] == key), None)
         if stored is None:
             given = {"given_shard": key[0], "given_msisdn": key[1], "given_id": key[2]}
@@ -178,7 +181,12 @@ class Command:
         if stored is not None and self.inbound.ussd is not None:
             self.made.screen = Screen(None, stored.reply, stored.result == "asking", self.inbound)
 
+    def _mark(self, batch: Batch, row: SeenRow) -> None:
+        batch.seen[row.key] = self._seen = row
+
     def committed(self) -> None:
+        if self._seen is not None:
+            self.core.sessions.remember(self._seen)
         self.answer(ROK)
 
     def lost(self, error: Exception) -> None:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
-import structlog
 from sqlalchemy import Table
 
 from vas.core import Core
-from vas.errors import StoreError
 from vas.store import schema
 from vas.store.ids import first_id
-from vas.store.protocol import Submit
-from vas.store.sqlite import SqliteStore
+from vas.store.protocol import Submit, Task
 from vas.unit import Batch
-
-log = structlog.get_logger()
 
 EVERY_MS = 60_000
 STEP_ROWS = 500
 """Rows of one table deleted in one batch."""
+SEEN_STEP_ROWS = 2_000
+"""Rows of `seen` deleted in one batch; they are small, and lie together."""
 TALK_KEPT_MS = 3_600_000
 RECEIPT_KEPT = timedelta(days=7)
 """A receipt whose message never appears, or the other way round."""
@@ -29,14 +25,12 @@ RECEIPT_KEPT = timedelta(days=7)
 class Housekeeping:
     """Looks once a minute. `submit` puts a work into the next batch."""
 
-    def __init__(self, core: Core, store: SqliteStore, submit: Submit, *, keep: timedelta, seen_for: timedelta) -> None:
+    def __init__(self, core: Core, submit: Submit, *, keep: timedelta, seen_for: timedelta) -> None:
         self._core = core
-        self._store = store
         self._submit = submit
         self._keep_ms = int(keep.total_seconds() * 1000)
         self._seen_for_ms = int(seen_for.total_seconds() * 1000)
         self._next_ms = 0
-        self._rotating: asyncio.Task[None] | None = None
 
     def tick(self) -> None:
         now_ms = self._core.clock_ms()
@@ -47,23 +41,18 @@ class Housekeeping:
         for table, column, before in (
             (schema.inbox, "id", old),
             (schema.outbox, "id", old),
+            (schema.seen, "received_ms", now_ms - self._seen_for_ms),
             (schema.talk, "updated_ms", now_ms - TALK_KEPT_MS),
             (schema.receipt, "at_ms", now_ms - int(RECEIPT_KEPT.total_seconds() * 1000)),
         ):
             self._submit(Purge(self, table, column, before))
+        for session, confirmed in self._core.sessions.confirmed():
+            self._submit(ForgetConfirmed(self, session, confirmed))
         self._submit(ForgetSessions(self._core, first_id(now_ms - 2 * self._seen_for_ms)))
-        if self._rotating is None or self._rotating.done():
-            self._rotating = asyncio.get_running_loop().create_task(self._rotate(now_ms))
 
-    def purge_on(self, purge: Purge) -> None:
+    def go_on(self, work: Task) -> None:
         """There was more than one step's worth."""
-        self._submit(purge)
-
-    async def _rotate(self, now_ms: int) -> None:
-        try:
-            await self._store.rotate_seen(now_ms, self._seen_for_ms)
-        except StoreError as error:
-            log.error("seen.rotation_failed", error=str(error))
+        self._submit(work)
 
 
 class Purge:
@@ -83,7 +72,29 @@ class Purge:
 
     def committed(self) -> None:
         if self._more:
-            self._housekeeping.purge_on(self)
+            self._housekeeping.go_on(self)
+
+    def lost(self, error: Exception) -> None:
+        """The next minute tries again."""
+
+
+class ForgetConfirmed:
+    """The work that deletes answers of a session that have surely arrived: no copy of what they answer can come."""
+
+    def __init__(self, housekeeping: Housekeeping, session: int, confirmed: int) -> None:
+        self._housekeeping = housekeeping
+        self._session = session
+        self._confirmed = confirmed
+        self._more = False
+
+    async def run(self, batch: Batch) -> None:
+        query = batch.sql.forget_confirmed
+        params = query.params(session=self._session, confirmed=self._confirmed, most=SEEN_STEP_ROWS)
+        self._more = len(await batch.execute(query.text, params)) == SEEN_STEP_ROWS
+
+    def committed(self) -> None:
+        if self._more:
+            self._housekeeping.go_on(self)
 
     def lost(self, error: Exception) -> None:
         """The next minute tries again."""

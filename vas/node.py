@@ -31,6 +31,7 @@ from vas.schedule import Schedule
 from vas.sessions import Sessions
 from vas.store.own_tables import statements
 from vas.store.protocol import Work
+from vas.store.rows import SeenRow
 from vas.store.sqlite import SqliteStore
 from vas.unit import Batch
 
@@ -92,9 +93,7 @@ class Node:
         self.outbox = Outbox(self.core, self.gateway, self.dispatch.submit)
         self.calls = Calls(self.core, self.dispatch.submit, self._follow)
         self.schedule = Schedule(self.core, self.calls, self.dispatch.submit, self._follow)
-        self.housekeeping = Housekeeping(
-            self.core, self.store, self.dispatch.submit, keep=setup.keep, seen_for=setup.seen_for
-        )
+        self.housekeeping = Housekeeping(self.core, self.dispatch.submit, keep=setup.keep, seen_for=setup.seen_for)
         await self._create_tables()
         await self._restore()
         self.started_ms = setup.clock_ms()
@@ -109,6 +108,11 @@ class Node:
     async def _restore(self) -> None:
         sql, now_ms = self.store.sql, self.setup.clock_ms()
         self.core.sessions.restore(await self.store.read(sql.sessions.text))
+        for row in await self.store.read(sql.doubtful.text):
+            self.core.sessions.remember(SeenRow(*row))
+        for late in self.core.sessions.late():
+            for row in await self.store.read(sql.seen_as.text, late):
+                self.core.sessions.remember(SeenRow(*row))
         fired: list[tuple[str, int]] = await self.store.read(sql.all_fired.text)
         begin = self.schedule.restore(dict(fired))
         await self.run(

@@ -15,7 +15,9 @@ class Secret(str):
 
     def reveal(self) -> str:
         if not self:
-            raise ServiceError("a secret can be used only in the turn in which it was typed: give it to a rule or a call")
+            raise ServiceError(
+                "a secret can be used only in the turn in which it was typed: give it to a rule or a call"
+            )
         return str.__str__(self)
 
     def __repr__(self) -> str:

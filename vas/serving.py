@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 
@@ -30,6 +31,7 @@ async def serve(settings: Settings) -> None:
     installation = Installation(settings)
     stopping = stop_signal()
     await installation.start()
+    _collect_seldom()
     try:
         log.info("platform.started", admin=installation.admin_address, accounts=list(settings.accounts))
         await stopping.wait()
@@ -37,6 +39,14 @@ async def serve(settings: Settings) -> None:
     finally:
         await installation.stop()
     log.info("platform.stopped")
+
+
+def _collect_seldom() -> None:
+    """Look for cyclic garbage seldom: at 10,000 commands a second the default does it 30 times a second, over all
+    that is in flight, which cost a quarter of the event loop's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 async def serve_simulator(settings: SimulatorSettings) -> None:

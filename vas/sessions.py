@@ -8,6 +8,7 @@ response timer. A doubtful answer absorbs one copy, whose own answer is then jud
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from enum import Enum, auto
 
@@ -32,7 +33,7 @@ class Copy(Enum):
 
 
 class _Session:
-    __slots__ = ("account", "alive", "confirmed", "late", "unsaved")
+    __slots__ = ("account", "alive", "confirmed", "doubtful", "late", "never", "unsaved")
 
     def __init__(self, account: str, confirmed: int = 0, late: set[int] | None = None, *, alive: bool) -> None:
         self.account = account
@@ -40,6 +41,10 @@ class _Session:
         self.late = late or set()
         self.alive = alive
         self.unsaved = False
+        self.doubtful: deque[SeenRow] = deque()
+        """What was answered on it, oldest first, as far as the answers are not confirmed."""
+        self.never: list[SeenRow] = []
+        """What was answered too late for any confirmation."""
 
 
 class Sessions:
@@ -47,12 +52,25 @@ class Sessions:
 
     def __init__(self) -> None:
         self._sessions: dict[int, _Session] = {}
+        self._copies: dict[bytes, SeenRow] = {}
         self.unsaved = False
 
     def restore(self, rows: Iterable[tuple[int, str, int, bytes]]) -> None:
         """What was saved before a restart: sessions that are over."""
         for id_, account, confirmed, late in rows:
             self._sessions[id_] = _Session(account, confirmed, set(msgspec.json.decode(late)), alive=False)
+
+    def remember(self, row: SeenRow) -> None:
+        """An answer is given; until it is confirmed, a copy of what it answers is a redelivery."""
+        session = self._sessions.get(row.session)
+        if session is None:
+            session = self._sessions[row.session] = _Session("", alive=False)
+        self._copies[row.key] = row
+        session.doubtful.append(row)
+
+    def earlier(self, key: bytes) -> SeenRow | None:
+        """What was answered before and is the same as this, if that answer is not known to have arrived."""
+        return self._copies.get(key)
 
     def opened(self, id_: int, account: str) -> None:
         self._sessions[id_] = _Session(account, alive=True)
@@ -66,6 +84,15 @@ class Sessions:
         if ordinal > session.confirmed:
             session.confirmed = ordinal
             session.unsaved = self.unsaved = True
+            doubtful = session.doubtful
+            while doubtful and doubtful[0].ordinal <= ordinal:
+                self._forget(session, doubtful.popleft())
+
+    def _forget(self, session: _Session, row: SeenRow) -> None:
+        if row.ordinal in session.late:
+            session.never.append(row)
+        elif self._copies.get(row.key) is row:
+            del self._copies[row.key]
 
     def answered_late(self, id_: int, ordinal: int) -> None:
         session = self._sessions[id_]
@@ -96,7 +123,18 @@ class Sessions:
 
     def forget(self, older_than: int) -> None:
         for id_ in self.over(older_than):
-            del self._sessions[id_]
+            session = self._sessions.pop(id_)
+            for row in (*session.doubtful, *session.never):
+                if self._copies.get(row.key) is row:
+                    del self._copies[row.key]
+
+    def late(self) -> list[tuple[int, int]]:
+        """Session and ordinal of each answer that came too late to count."""
+        return [(id_, ordinal) for id_, session in self._sessions.items() for ordinal in sorted(session.late)]
+
+    def confirmed(self) -> list[tuple[int, int]]:
+        """Each session and the ordinal up to which its answers have arrived."""
+        return [(id_, session.confirmed) for id_, session in list(self._sessions.items()) if not session.late]
 
     def take_unsaved(self) -> list[tuple[int, str, int, bytes]]:
         """Rows to be saved; `unsaved` is false until something changes again."""

@@ -23,12 +23,11 @@ class DocumentKey(NamedTuple):
 class Document:
     """A subscriber's document as it is inside a batch, and the version that was read."""
 
-    __slots__ = ("changed", "value", "version")
+    __slots__ = ("value", "version")
 
-    def __init__(self, value: Any, version: int, changed: bool = False) -> None:
+    def __init__(self, value: Any, version: int) -> None:
         self.value = value
         self.version = version
-        self.changed = changed
 
 
 class Batch(Protocol):
@@ -37,7 +36,9 @@ class Batch(Protocol):
     now_ms: int
     sql: Statements
     documents: dict[DocumentKey, Document]
-    """What units of this batch have read or written; the later ones see what the earlier ones wrote."""
+    """What units have read or written; the later ones see what the earlier ones wrote."""
+    seen: dict[bytes, SeenRow]
+    """What came in with this batch, by the hash of what is the same in a copy."""
     inbox: list[InboxRow]
     outbox: list[OutboxRow]
     jobs: list[JobRow]
@@ -47,8 +48,12 @@ class Batch(Protocol):
     async def stored_document(self, key: DocumentKey) -> tuple[int, bytes] | None:
         """Its version and JSON, or None."""
 
-    async def seen(self, key: bytes) -> SeenRow | None: ...
-    def mark_seen(self, row: SeenRow) -> None: ...
+    async def seen_lasting(self, key: bytes) -> SeenRow | None:
+        """The latest copy of a message that the SMSC gave an id."""
+
+    def change(self, key: DocumentKey, document: Document) -> None:
+        """Write a document with the batch."""
+
     async def talk_of(self, msisdn: str) -> TalkRow | None: ...
     def put_talk(self, row: TalkRow) -> None: ...
     def end_talk(self, msisdn: str) -> None: ...
@@ -127,7 +132,7 @@ class Unit:
         for key, value in self._documents.items():
             document = self.batch.documents[key]
             document.value = value
-            document.changed = True
+            self.batch.change(key, document)
         for msisdn, service, name in self.cancelled:
             self.batch.cancel_jobs(msisdn, service, name)
         self.batch.outbox += self.outbox

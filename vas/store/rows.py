@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 
 class SeenRow(NamedTuple):
-    key: bytes
     session: int
     ordinal: int
+    key: bytes
     received_ms: int
     msisdn: str
     inbox_id: int
+    lasting: bool
 
 
 class InboxRow(NamedTuple):

@@ -1,5 +1,8 @@
 """The tables, for both engines.
 
+On SQLite the two logs, inbox and outbox, lie in the order of arrival: a batch then writes a few pages of them
+instead of one page for each row. What is looked up by subscriber lies by subscriber (WITHOUT ROWID).
+
 `shard` (1,024 of them, a hash of the MSISDN), then `msisdn`, lead the key of what belongs to a
 subscriber. Ids are time + node + counter (`vas.store.ids`), so they sort by time and need no sequence.
 Times are integers, milliseconds since 1970 UTC. Nothing refers to another shard by a foreign key.
@@ -25,6 +28,7 @@ metadata = MetaData()
 
 
 def _owner() -> tuple[Column[int], Column[str], Column[int]]:
+    """The key of what belongs to a subscriber; unique on each of its shards."""
     return (
         Column("shard", SmallInteger, primary_key=True),
         Column("msisdn", Text, primary_key=True),
@@ -37,7 +41,7 @@ meta = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
-    comment="The hash key of `seen`, its current generation, and each node's last batch",
+    comment="The hash key of `seen`, and each node's last batch",
     sqlite_with_rowid=False,
 )
 
@@ -51,22 +55,21 @@ session = Table(
 )
 
 
-def _seen(generation: int) -> Table:
-    return Table(
-        f"seen_{generation}",
-        metadata,
-        Column("key", LargeBinary, primary_key=True, comment="keyed hash of what is the same in a copy"),
-        Column("session", BigInteger, nullable=False),
-        Column("ordinal", BigInteger, nullable=False),
-        Column("received_ms", BigInteger, nullable=False),
-        Column("msisdn", Text, nullable=False, comment="with inbox_id: the answer that was given"),
-        Column("inbox_id", BigInteger, nullable=False),
-        sqlite_with_rowid=False,
-    )
-
-
-seen = (_seen(0), _seen(1))
-"""Two generations: rows go into one while the other, older one is only looked at, and then emptied."""
+seen = Table(
+    "seen",
+    metadata,
+    Column("session", BigInteger, primary_key=True, autoincrement=False),
+    Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary, nullable=False, comment="keyed hash of what is the same in a copy"),
+    Column("received_ms", BigInteger, nullable=False),
+    Column("msisdn", Text, nullable=False, comment="with inbox_id: the answer that was given"),
+    Column("inbox_id", BigInteger, nullable=False),
+    Column("lasting", Boolean, nullable=False, comment="the SMSC gave a message id: a copy is one whenever it comes"),
+    Index("seen_lasting", "key", sqlite_where=text("lasting"), postgresql_where=text("lasting")),
+    Index("seen_received", "received_ms"),
+    comment="Answers that may not have arrived; the others go soon after they are confirmed",
+    sqlite_with_rowid=False,
+)
 
 inbox = Table(
     "inbox",
@@ -87,7 +90,6 @@ inbox = Table(
     Column("steps", LargeBinary, nullable=False, comment="JSON: what the handler changed and sent"),
     Column("copies", Integer, nullable=False, server_default=text("0"), comment="redeliveries recognised"),
     Index("inbox_id", "id"),
-    sqlite_with_rowid=False,
 )
 
 outbox = Table(
@@ -125,7 +127,6 @@ outbox = Table(
         sqlite_where=text("due_ms IS NOT NULL"),
         postgresql_where=text("due_ms IS NOT NULL"),
     ),
-    sqlite_with_rowid=False,
 )
 
 receipt = Table(

@@ -30,6 +30,8 @@ from vas.unit import Document, DocumentKey
 
 log = structlog.get_logger()
 T = TypeVar("T")
+DOCUMENTS_KEPT = 50_000
+"""Documents remembered between batches: this process alone writes them. Past it all are forgotten."""
 _JSON = msgspec.json.Encoder().encode
 
 PRAGMAS = (
@@ -41,7 +43,7 @@ PRAGMAS = (
     "PRAGMA busy_timeout=2000",
     "PRAGMA temp_store=MEMORY",
 )
-_BATCH_TOKEN, _HASH_KEY, _GENERATION, _GENERATION_SINCE = "batch", "hash_key", "seen_generation", "seen_since_ms"
+_BATCH_TOKEN, _HASH_KEY = "batch", "hash_key"
 _NONCE_BYTES = 8
 """Of a batch's token; the last id that was made follows it."""
 
@@ -71,7 +73,7 @@ class SqliteStore:
         self.sql = Statements()
         self._clock_ms = clock_ms
         self._ids = Ids(node)
-        self._generation = 0
+        self._documents: dict[DocumentKey, Document] = {}
         self._connection: sqlite3.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
         self._lock: int | None = None
@@ -104,10 +106,6 @@ class SqliteStore:
     async def backup(self, path: Path) -> None:
         await asyncio.to_thread(backup, self.path, path)
 
-    async def rotate_seen(self, now_ms: int, every_ms: int) -> None:
-        """Empty the older generation of `seen` and begin to write there, if the current one is old enough."""
-        await self._in_thread(self._rotate_seen, now_ms, every_ms)
-
     # -- in the writer thread
 
     def _in_thread(self, run: Callable[..., T], *args: object) -> asyncio.Future[T]:
@@ -120,7 +118,6 @@ class SqliteStore:
             connection = self._connect()
             connection.execute("BEGIN IMMEDIATE")
             self.hash_key = self._meta(connection, _HASH_KEY) or secrets.token_bytes(32)
-            self._generation = int.from_bytes(self._meta(connection, _GENERATION) or b"\0")
             self._ids.resume_after(int.from_bytes(self._meta(connection, _BATCH_TOKEN)[_NONCE_BYTES:]))
             connection.execute(self.sql.put_meta.text, (_HASH_KEY, self.hash_key))
             connection.execute("COMMIT")
@@ -163,26 +160,6 @@ class SqliteStore:
         row = connection.execute(self.sql.meta_value.text, (key,)).fetchone()
         return bytes(row[0]) if row else b""
 
-    def _rotate_seen(self, now_ms: int, every_ms: int) -> None:
-        older = 1 - self._generation
-        connection = self._connection
-        if connection is None:
-            return
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            since_ms = int(self._meta(connection, _GENERATION_SINCE) or b"0")
-            if since_ms and now_ms < since_ms + every_ms:
-                connection.execute("ROLLBACK")
-                return
-            connection.execute(self.sql.put_meta.text, (_GENERATION_SINCE, str(now_ms).encode()))
-            connection.execute(self.sql.empty_seen[older].text)
-            connection.execute(self.sql.put_meta.text, (_GENERATION, bytes([older])))
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._abandon(connection)
-            raise self._explained(error) from error
-        self._generation = older
-
     def _commit(self, works: Sequence[Work]) -> list[Exception | None]:
         connection = self._connection
         if connection is None:
@@ -205,7 +182,7 @@ class SqliteStore:
         token = secrets.token_bytes(_NONCE_BYTES)
         try:
             connection.execute("BEGIN IMMEDIATE")
-            batch = SqliteBatch(connection, self.sql, self._ids, self._clock_ms(), self._generation)
+            batch = SqliteBatch(connection, self.sql, self._ids, self._clock_ms(), self._documents)
             for work in works:
                 drive(work.run(batch))
             batch.write()
@@ -226,8 +203,12 @@ class SqliteStore:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._look(token, error)
+        batch.kept()
+        if len(self._documents) > DOCUMENTS_KEPT:
+            self._documents.clear()
 
     def _abandon(self, connection: sqlite3.Connection) -> None:
+        self._documents.clear()
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -238,6 +219,7 @@ class SqliteStore:
     def _look(self, token: bytes, error: sqlite3.Error) -> None:
         """After a COMMIT that failed: raises unless the file, opened anew, has the batch."""
         log.error("store.commit_failed", error=str(error))
+        self._documents.clear()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -266,20 +248,27 @@ class EngineFailed(BaseException):
 class SqliteBatch:
     """One open transaction (vas.unit.Batch)."""
 
-    def __init__(self, connection: sqlite3.Connection, sql: Statements, ids: Ids, now_ms: int, generation: int) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        sql: Statements,
+        ids: Ids,
+        now_ms: int,
+        documents: dict[DocumentKey, Document],
+    ) -> None:
         self.now_ms = now_ms
         self.sql = sql
-        self.documents: dict[DocumentKey, Document] = {}
+        self.documents = documents
+        self._changed: dict[DocumentKey, Document] = {}
         self.inbox: list[InboxRow] = []
         self.outbox: list[OutboxRow] = []
         self.jobs: list[JobRow] = []
         self.dead_letters: list[DeadLetterRow] = []
-        self._seen: dict[bytes, SeenRow] = {}
+        self.seen: dict[bytes, SeenRow] = {}
         self._talks: dict[str, TalkRow | None] = {}
         self._execute = connection.execute
         self._run_many = connection.executemany
         self._ids = ids
-        self._generation = generation
 
     def new_id(self) -> int:
         return self._ids.next(self.now_ms)
@@ -295,15 +284,9 @@ class SqliteBatch:
     async def stored_document(self, key: DocumentKey) -> tuple[int, bytes] | None:
         return self._run(self.sql.document.text, (shard_of(key.msisdn), key.msisdn, key.service)).fetchone()  # type: ignore[no-any-return]
 
-    async def seen(self, key: bytes) -> SeenRow | None:
-        row = self._seen.get(key)
-        if row is None:
-            stored = self._run(self.sql.seen.text, (key, key)).fetchone()
-            row = SeenRow(*stored) if stored is not None else None
-        return row
-
-    def mark_seen(self, row: SeenRow) -> None:
-        self._seen[row.key] = row
+    async def seen_lasting(self, key: bytes) -> SeenRow | None:
+        row = self._run(self.sql.seen_lasting.text, (key,)).fetchone()
+        return SeenRow(*row) if row is not None else None
 
     async def talk_of(self, msisdn: str) -> TalkRow | None:
         if msisdn in self._talks:
@@ -337,7 +320,7 @@ class SqliteBatch:
     def write(self) -> None:
         """Everything that was gathered, table by table."""
         many = (
-            (self.sql.put_seen(self._generation), self._seen.values()),
+            (self.sql.put_seen, self.seen.values()),
             (self.sql.insert_inbox, self.inbox),
             (self.sql.insert_outbox, self.outbox),
             (self.sql.insert_job, self.jobs),
@@ -350,11 +333,18 @@ class SqliteBatch:
             if rows:
                 self._run_many(statement.text, rows)
 
+    def change(self, key: DocumentKey, document: Document) -> None:
+        self._changed[key] = document
+
+    def kept(self) -> None:
+        """The batch is committed: what it wrote is what the documents now are."""
+        for document in self._changed.values():
+            document.version += 1
+
     def _changed_documents(self) -> list[tuple[object, ...]]:
         return [
             (shard_of(key.msisdn), key.msisdn, key.service, document.version + 1, _JSON(document.value))
-            for key, document in self.documents.items()
-            if document.changed
+            for key, document in self._changed.items()
         ]
 
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, literal, select, tuple_, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Dialect
@@ -12,8 +24,8 @@ from sqlalchemy.engine import Dialect
 from vas.store import schema
 from vas.store.sql import SQLITE, Query, compiled
 
-inbox, outbox, job, talk, state, receipt = (
-    schema.inbox, schema.outbox, schema.job, schema.talk, schema.state, schema.receipt,
+inbox, outbox, job, talk, state, receipt, seen = (
+    schema.inbox, schema.outbox, schema.job, schema.talk, schema.state, schema.receipt, schema.seen,
 )  # fmt: skip
 
 LIVE_STATES = ("queued", "sent")
@@ -76,8 +88,9 @@ class Statements:
     def put_fired(self) -> Query:
         return self._upsert(schema.fired)
 
-    def put_seen(self, generation: int) -> Query:
-        return self._upsert(schema.seen[generation])
+    @cached_property
+    def put_seen(self) -> Query:
+        return self._upsert(schema.seen)
 
     @cached_property
     def end_talk(self) -> Query:
@@ -103,10 +116,43 @@ class Statements:
         return self._compile(select(schema.meta.c.value).where(schema.meta.c.key == bindparam("key")))
 
     @cached_property
-    def seen(self) -> Query:
-        """A copy's row in either generation."""
-        both = [select(*table.c).where(table.c.key == bindparam("key")) for table in schema.seen]
-        return self._compile(union_all(*both))
+    def seen_lasting(self) -> Query:
+        """The latest copy of a message that the SMSC gave an id."""
+        return self._compile(
+            select(seen)
+            .where(seen.c.key == bindparam("key"), seen.c.lasting)
+            .order_by(seen.c.received_ms.desc())
+            .limit(literal_column("1"))
+        )
+
+    @cached_property
+    def doubtful(self) -> Query:
+        """Answers that were not confirmed when the last run ended, in the order in which they were given."""
+        session = schema.session
+        both = seen.outerjoin(session, seen.c.session == session.c.id)
+        return self._compile(
+            select(seen)
+            .select_from(both)
+            .where(~seen.c.lasting, seen.c.ordinal > func.coalesce(session.c.confirmed, literal_column("0")))
+            .order_by(seen.c.received_ms)
+        )
+
+    @cached_property
+    def seen_as(self) -> Query:
+        return self._compile(
+            select(seen).where(seen.c.session == bindparam("session"), seen.c.ordinal == bindparam("ordinal"))
+        )
+
+    @cached_property
+    def forget_confirmed(self) -> Query:
+        """Delete some answers of a session that have surely arrived; a row of the result for each."""
+        some = (
+            select(seen.c.session, seen.c.ordinal)
+            .where(seen.c.session == bindparam("session"), seen.c.ordinal <= bindparam("confirmed"), ~seen.c.lasting)
+            .limit(bindparam("most"))
+        )
+        key = tuple_(seen.c.session, seen.c.ordinal)
+        return self._compile(delete(seen).where(key.in_(some)).returning(literal_column("1")))
 
     @cached_property
     def document(self) -> Query:
@@ -131,10 +177,6 @@ class Statements:
     @cached_property
     def forget_session(self) -> Query:
         return self._compile(delete(schema.session).where(schema.session.c.id == bindparam("given_id")))
-
-    @cached_property
-    def empty_seen(self) -> tuple[Query, Query]:
-        return self._compile(delete(schema.seen[0])), self._compile(delete(schema.seen[1]))
 
     @cached_property
     def inbox_row(self) -> Query:

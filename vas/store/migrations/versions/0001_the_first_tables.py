@@ -95,7 +95,6 @@ def upgrade() -> None:
             "copies", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="redeliveries recognised"
         ),
         sa.PrimaryKeyConstraint("shard", "msisdn", "id"),
-        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("inbox", schema=None) as batch_op:
         batch_op.create_index("inbox_id", ["id"], unique=False)
@@ -126,7 +125,7 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("key"),
-        comment="The hash key of `seen`, its current generation, and each node's last batch",
+        comment="The hash key of `seen`, and each node's last batch",
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -165,12 +164,11 @@ def upgrade() -> None:
         sa.Column("status", sa.BigInteger(), nullable=False, comment="last command_status"),
         sa.Column("error", sa.Text(), nullable=False, comment="the receipt's error, or why it was not sent"),
         sa.PrimaryKeyConstraint("shard", "msisdn", "id"),
-        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.create_index(
             "outbox_due",
-            ["due_ms"],
+            ["due_ms", "id"],
             unique=False,
             sqlite_where=sa.text("due_ms IS NOT NULL"),
             postgresql_where=sa.text("due_ms IS NOT NULL"),
@@ -196,27 +194,29 @@ def upgrade() -> None:
         batch_op.create_index("receipt_at", ["at_ms"], unique=False)
 
     op.create_table(
-        "seen_0",
+        "seen",
+        sa.Column("session", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("ordinal", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("key", sa.LargeBinary(), nullable=False, comment="keyed hash of what is the same in a copy"),
-        sa.Column("session", sa.BigInteger(), nullable=False),
-        sa.Column("ordinal", sa.BigInteger(), nullable=False),
         sa.Column("received_ms", sa.BigInteger(), nullable=False),
         sa.Column("msisdn", sa.Text(), nullable=False, comment="with inbox_id: the answer that was given"),
         sa.Column("inbox_id", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("key"),
+        sa.Column(
+            "lasting",
+            sa.Boolean(),
+            nullable=False,
+            comment="the SMSC gave a message id: a copy is one whenever it comes",
+        ),
+        sa.PrimaryKeyConstraint("session", "ordinal"),
+        comment="Answers that may not have arrived; the others go soon after they are confirmed",
         sqlite_with_rowid=False,
     )
-    op.create_table(
-        "seen_1",
-        sa.Column("key", sa.LargeBinary(), nullable=False, comment="keyed hash of what is the same in a copy"),
-        sa.Column("session", sa.BigInteger(), nullable=False),
-        sa.Column("ordinal", sa.BigInteger(), nullable=False),
-        sa.Column("received_ms", sa.BigInteger(), nullable=False),
-        sa.Column("msisdn", sa.Text(), nullable=False, comment="with inbox_id: the answer that was given"),
-        sa.Column("inbox_id", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("key"),
-        sqlite_with_rowid=False,
-    )
+    with op.batch_alter_table("seen", schema=None) as batch_op:
+        batch_op.create_index(
+            "seen_lasting", ["key"], unique=False, sqlite_where=sa.text("lasting"), postgresql_where=sa.text("lasting")
+        )
+        batch_op.create_index("seen_received", ["received_ms"], unique=False)
+
     op.create_table(
         "session",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
