@@ -5,7 +5,8 @@ What is written stands in memory; fsync carries it to the folder BACKING. A powe
     SIGKILL              nothing that was not synced survives
     creating .power-cut  some of it does, chosen by chance page by page: a disk writes back in an order of its own
 
-Then mount again over the same BACKING, and see what is there. Needs libfuse 2 and /dev/fuse.
+Then mount again over the same BACKING, and see what is there; BACKING is at any moment what a power cut would leave.
+Creating .fault-NAME makes the disk faulty from now on, as FAULTS tells. Needs libfuse 2 and /dev/fuse.
 """
 
 from __future__ import annotations
@@ -28,6 +29,15 @@ from bench.process import ROOT
 
 PAGE = 4096
 POWER_CUT = "/.power-cut"
+FAULT = "/.fault-"
+FAULTS = {
+    "none": "mended",
+    "full": "writes fail with ENOSPC",
+    "sync": "the next fsync fails with EIO, and what it should have kept counts as clean, as with Linux's page cache",
+    "dead": "the next fsync does its work and fails with EIO, and so does all that follows",
+    "gone": "everything fails with EIO",
+    "readonly": "files cannot be opened for writing",
+}
 MOUNTED_WITHIN_S = 10.0
 
 
@@ -79,6 +89,7 @@ class LazyFs(Operations):  # type: ignore[misc]
     def __init__(self, backing: Path) -> None:
         self._backing = backing
         self._files = {f"/{path.name}": File(path) for path in backing.iterdir()}
+        self._fault = "none"
 
     def _lose_power(self) -> None:
         for file in self._files.values():
@@ -86,6 +97,8 @@ class LazyFs(Operations):  # type: ignore[misc]
         os._exit(0)
 
     def _file(self, path: str) -> File:
+        if self._fault == "gone":
+            raise FuseOSError(errno.EIO)
         if path not in self._files:
             raise FuseOSError(errno.ENOENT)
         return self._files[path]
@@ -93,6 +106,8 @@ class LazyFs(Operations):  # type: ignore[misc]
     def getattr(self, path: str, fh: int | None = None) -> dict[str, float]:
         if path == "/":
             return {"st_mode": stat.S_IFDIR | 0o700, "st_nlink": 2, "st_uid": os.getuid(), "st_gid": os.getgid()}
+        if path.startswith(FAULT):
+            raise FuseOSError(errno.ENOENT)
         file = self._file(path)
         return {
             "st_mode": stat.S_IFREG | 0o600, "st_nlink": 1, "st_size": len(file.content), "st_mtime": file.mtime,
@@ -105,25 +120,43 @@ class LazyFs(Operations):  # type: ignore[misc]
     def create(self, path: str, mode: int, fi: object = None) -> int:
         if path == POWER_CUT:
             self._lose_power()
+        if path.startswith(FAULT):
+            self._fault = path.removeprefix(FAULT)
+            raise FuseOSError(errno.EAGAIN)
+        if self._fault in ("gone", "readonly"):
+            raise FuseOSError(errno.EIO if self._fault == "gone" else errno.EROFS)
         self._files[path] = File(self._backing / path[1:])
         return 0
 
     def open(self, path: str, flags: int) -> int:
         self._file(path)
+        if self._fault == "readonly" and flags & (os.O_WRONLY | os.O_RDWR):
+            raise FuseOSError(errno.EROFS)
         return 0
 
     def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
         return bytes(self._file(path).content[offset : offset + size])
 
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
-        self._file(path).write(data, offset)
+        file = self._file(path)
+        if self._fault == "full":
+            raise FuseOSError(errno.ENOSPC)
+        file.write(data, offset)
         return len(data)
 
     def truncate(self, path: str, length: int, fh: int | None = None) -> None:
         self._file(path).truncate(length)
 
     def fsync(self, path: str, datasync: int, fh: int) -> int:
-        self._file(path).sync()
+        file = self._file(path)
+        if self._fault == "sync":
+            file.unsynced.clear()
+            self._fault = "none"
+            raise FuseOSError(errno.EIO)
+        file.sync()
+        if self._fault == "dead":
+            self._fault = "gone"
+            raise FuseOSError(errno.EIO)
         return 0
 
     def unlink(self, path: str) -> None:
@@ -142,14 +175,14 @@ class Mount:
 
     def __init__(self, point: Path, backing: Path) -> None:
         self.point = point
-        self._backing = backing
+        self.backing = backing
         point.mkdir()
         backing.mkdir()
 
     def mount(self) -> None:
         """Raises OSError if it cannot be mounted."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.lazyfs", str(self.point), str(self._backing)], cwd=ROOT
+            [sys.executable, "-m", "bench.lazyfs", str(self.point), str(self.backing)], cwd=ROOT
         )
         deadline = time.monotonic() + MOUNTED_WITHIN_S
         while not os.path.ismount(self.point):
@@ -157,6 +190,12 @@ class Mount:
                 self._process.kill()
                 raise OSError(errno.EIO, "the file system cannot be mounted", str(self.point))
             time.sleep(0.02)
+
+    def fault(self, name: str) -> None:
+        """Make the disk faulty, or mend it; `name` is one of FAULTS."""
+        assert name in FAULTS
+        with suppress(OSError):
+            self.point.joinpath(FAULT[1:] + name).touch()
 
     def cut(self, *, some_survives: bool = False) -> None:
         """The power goes. Whoever had a file open had better be dead already."""
