@@ -86,6 +86,9 @@ class Subscriber:
 class Crash:
     """One drill: `verdict = await Crash(plan, folder).run()`."""
 
+    response_timer = timedelta(seconds=10)
+    """After which the SMSC gives up on an answer and delivers again."""
+
     def __init__(self, plan: Plan, folder: Path, told: Callable[[str], None] = lambda what: None) -> None:
         self._plan = plan
         self._folder = folder
@@ -106,11 +109,13 @@ class Crash:
             Settings(
                 port=0, accounts={SYSTEM_ID: PASSWORD}, window=50, records=1_000_000,
                 retry_delays=(timedelta(milliseconds=200),), receipt_delay=timedelta(milliseconds=50),
+                response_timer=self.response_timer,
                 message_id_tlv=MESSAGE_ID_TLV if self._plan.with_ids else None,
             )
         )  # fmt: skip
         await simulator.start()
-        account = f"message_id_tlv = {MESSAGE_ID_TLV}" if self._plan.with_ids else ""
+        account = f'smsc_response_timer = "{self.response_timer.seconds}s"\n'
+        account += f"message_id_tlv = {MESSAGE_ID_TLV}\n" if self._plan.with_ids else ""
         self.platform = PlatformProcess(
             self._folder, simulator.port, account=account, program=self._plan.program, database=self._database
         )
@@ -156,7 +161,8 @@ class Crash:
             began = time.monotonic()
             await self._strike()
             simulator.verdict = lambda pdu: 0
-            await self.platform.start()
+            if not self.platform.running:
+                await self.platform.start()
             await self._answering(simulator)
             self.restart_s.append(time.monotonic() - began)
         await asyncio.sleep(0.5 if self._plan.with_ids else 2 * SURE_S)
@@ -183,6 +189,16 @@ class Crash:
             await asyncio.sleep(0.2)
             done = not simulator.smsc.delivery.owed and await asyncio.to_thread(at_rest, self.platform.database)
             quiet = quiet + 1 if done else 0
+
+
+class Freeze(Crash):
+    """It stands still until the SMSC has lost patience and delivered again, as a machine does that is moved."""
+
+    response_timer = timedelta(seconds=2)
+
+    async def _strike(self) -> None:
+        with self.platform.frozen():
+            await asyncio.sleep(self._random.uniform(1.2, 2) * self.response_timer.total_seconds())
 
 
 class PowerCut(Crash):

@@ -285,7 +285,8 @@ class SqliteBatch:
         return self._run(self.sql.document.text, (shard_of(key.msisdn), key.msisdn, key.service)).fetchone()  # type: ignore[no-any-return]
 
     async def seen_lasting(self, key: bytes) -> SeenRow | None:
-        row = self._run(self.sql.seen_lasting.text, (key,)).fetchone()
+        query = self.sql.seen_lasting
+        row = self._run(query.text, query.params(key=key)).fetchone()
         return SeenRow(*row) if row is not None else None
 
     async def talk_of(self, msisdn: str) -> TalkRow | None:
