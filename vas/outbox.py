@@ -21,7 +21,7 @@ from vas.running import Made, Screen
 from vas.settling import settle
 from vas.store.ids import milliseconds, moment
 from vas.store.protocol import Submit
-from vas.store.rows import OutboxRow
+from vas.store.rows import OutboxRow, SentUpdate
 from vas.unit import Batch
 
 log = structlog.get_logger()
@@ -32,6 +32,8 @@ NOT_SENT_AFTER_MS = 2_000
 """How long a message that could not leave waits; it costs no attempt."""
 NO_RECEIPT_AFTER = timedelta(days=1)
 """A message without a receipt by its validity and this has an unknown outcome."""
+RECEIPTS_AT_ONCE = 50
+"""Receipts that one statement makes ready for."""
 SCAN = 1_000
 """Rows loaded from the store at a time."""
 
@@ -228,10 +230,9 @@ class RecordSent:
         self._made, self._wake = Made(), []
         while self._results:
             self._taken.append(self._results.popleft())
+        await self._sent(batch, [sent for sent in self._taken if sent.result.outcome is SendOutcome.SENT])
         for row, result in self._taken:
             match result.outcome:
-                case SendOutcome.SENT:
-                    await self._sent(batch, row, result)
                 case SendOutcome.TEMPORARY:
                     await self._temporary(batch, row, result)
                 case SendOutcome.PERMANENT:
@@ -245,29 +246,37 @@ class RecordSent:
                 case SendOutcome.NOT_SENT:
                     await self._not_sent(batch, row, result)
 
-    async def _sent(self, batch: Batch, row: OutboxRow, result: SendResult) -> None:
-        awaits = row.settle != ""
-        registered = awaits or self._core.rules(result.account).all_receipts
-        query = batch.sql.outbox_sent
-        sent_ms = milliseconds(result.at)
-        await batch.execute(
-            query.text,
-            query.params(
-                new_state="sent", new_due_ms=_give_up_ms(row) if awaits else None, new_segments=result.segments,
-                new_smsc_ids=" ".join(result.smsc_ids), new_account=result.account, new_sent_ms=sent_ms, new_status=0,
-                new_attempts=row.attempts + 1, given_shard=row.shard, given_msisdn=row.msisdn, given_id=row.id,
-            ),
-        )  # fmt: skip
-        if not registered:
-            return
-        if awaits:
-            self._wake.append((_give_up_ms(row), row.id))
-        row = row._replace(account=result.account, segments=result.segments, smsc_ids=" ".join(result.smsc_ids))
-        for smsc_id in result.smsc_ids:
-            expected = (result.account, smsc_id, row.msisdn, row.id, None, "", batch.now_ms)
-            [(state, error)] = await batch.execute(batch.sql.receipt_expected.text, expected)
-            if state is not None:
-                await segment_ended(self._core, batch, self._made, row, ReceiptState(state), error)
+    async def _sent(self, batch: Batch, sent: list[Sent]) -> None:
+        """All that were accepted, in a few statements: this is the most frequent thing that is written."""
+        updates: list[SentUpdate] = []
+        expected: dict[tuple[str, str, str], OutboxRow] = {}
+        for row, result in sent:
+            ids = " ".join(result.smsc_ids)
+            give_up_ms = _give_up_ms(row) if row.settle else None
+            updates.append(
+                SentUpdate(
+                    result.account, give_up_ms, "sent", row.attempts + 1, result.segments, ids,
+                    milliseconds(result.at), 0, row.shard, row.msisdn, row.id,
+                )
+            )  # fmt: skip
+            if give_up_ms is not None:
+                self._wake.append((give_up_ms, row.id))
+            if row.settle or self._core.rules(result.account).all_receipts:
+                row = row._replace(account=result.account, segments=result.segments, smsc_ids=ids)
+                expected.update({(row.account, smsc_id, row.msisdn): row for smsc_id in result.smsc_ids})
+        await batch.execute_many(batch.sql.outbox_sent.text, updates)
+        await self._expect(batch, expected)
+
+    async def _expect(self, batch: Batch, expected: dict[tuple[str, str, str], OutboxRow]) -> None:
+        """Expect the receipts of these; those that came before the submit_sm_resp settle their message now."""
+        keys = list(expected)
+        for start in range(0, len(keys), RECEIPTS_AT_ONCE):
+            some = keys[start : start + RECEIPTS_AT_ONCE]
+            params = [value for key in some for value in (*key, expected[key].id, None, "", batch.now_ms)]
+            for *key, state, error in await batch.execute(batch.sql.receipt_expected.repeated(len(some)), params):
+                if state is not None:
+                    row = expected[key[0], key[1], key[2]]
+                    await segment_ended(self._core, batch, self._made, row, ReceiptState(state), error)
 
     async def _temporary(self, batch: Batch, row: OutboxRow, result: SendResult) -> None:
         if row.attempts >= len(RETRY_AFTER_S):

@@ -64,6 +64,23 @@ class OutboxRow(NamedTuple):
     error: str = ""
 
 
+class SentUpdate(NamedTuple):
+    """Parameters of `Statements.outbox_sent`, in its order."""
+
+    account: str
+    due_ms: int | None
+    state: str
+    attempts: int
+    segments: int
+    smsc_ids: str
+    sent_ms: int
+    status: int
+    shard: int
+    msisdn: str
+    id: int
+    from_state: str = "queued"
+
+
 class TalkRow(NamedTuple):
     shard: int
     msisdn: str

@@ -23,6 +23,12 @@ class Query:
     fixed: dict[str, Any]
     """Values that stand in the statement itself, by parameter name."""
 
+    def repeated(self, times: int) -> str:
+        """The text of an insert of one row, for so many rows in one statement."""
+        group = "(" + ", ".join("?" * len(self.names)) + ")"
+        assert group in self.text
+        return self.text.replace(group, ", ".join([group] * times), 1)
+
     def params(self, **values: object) -> tuple[object, ...]:
         """The tuple for the driver; raises KeyError for a name that was not given."""
         given = {**self.fixed, **values}

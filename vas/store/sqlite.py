@@ -309,8 +309,12 @@ class SqliteBatch:
         return self._run(text, tuple(params)).fetchall()
 
     async def execute_many(self, text: str, rows: Sequence[Sequence[object]]) -> None:
-        for row in rows:
-            self._run(text, row)
+        try:
+            self._run_many(text, rows)
+        except sqlite3.Error as error:
+            if _code(error) in _HANDLERS_FAULT:
+                raise
+            raise EngineFailed(error) from error
 
     async def handle(self, handler: Coroutine[Any, Any, T]) -> T:
         return drive(handler)

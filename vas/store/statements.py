@@ -210,8 +210,13 @@ class Statements:
 
     @cached_property
     def outbox_sent(self) -> Query:
+        """Its parameters are a SentUpdate; for executemany, so without a result."""
         columns = ("state", "due_ms", "segments", "smsc_ids", "account", "sent_ms", "status", "attempts")
-        return self._outbox_update(*columns, states=("queued",))
+        return self._compile(
+            update(outbox)
+            .where(*self._one(outbox), outbox.c.state == "queued")
+            .values({name: bindparam(f"new_{name}") for name in columns})
+        )
 
     @cached_property
     def outbox_again(self) -> Query:
@@ -253,8 +258,8 @@ class Statements:
 
     @cached_property
     def receipt_expected(self) -> Query:
-        """The submit_sm_resp came: the state, if the receipt was there before it."""
-        return self._meet(("outbox_id",), ("state", "error"))
+        """The submit_sm_resp came: with its key the state, if the receipt was there before it."""
+        return self._meet(("outbox_id",), ("account", "smsc_id", "msisdn", "state", "error"))
 
     @cached_property
     def receipt_came(self) -> Query:
