@@ -33,6 +33,7 @@ class Command:
         self.asked = asked
         """The other session's peer was asked for a sign of life, so its answer counts as confirmed if it gave one."""
         self.received_ms = milliseconds(inbound.received_at)
+        self._read_ms = core.clock_ms()
         self._key = b""
         self._reset()
 
@@ -161,7 +162,7 @@ class Command:
         if self.inbound.message_id:
             return Copy.REDELIVERY
         timer_ms = self.core.rules(self.inbound.account).smsc_response_timer.total_seconds() * 1000
-        kind = self.core.sessions.judge(earlier, self.inbound.session, self.received_ms, int(timer_ms))
+        kind = self.core.sessions.judge(earlier, self.inbound.session, self._read_ms, int(timer_ms))
         return Copy.WISH if kind is Copy.ASK and self.asked else kind
 
     async def _again(self, batch: Batch, earlier: SeenRow) -> None:

@@ -12,7 +12,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
 import structlog
 
@@ -21,19 +20,11 @@ from vas.core import Core
 from vas.errors import StoreError
 from vas.messages import Answer, Inbound, Receipt
 from vas.receiving import ReceiptWork
-from vas.running import Made
+from vas.running import Effects
 from vas.sessions import SaveSessions
 from vas.store.protocol import Store, Task
 
 log = structlog.get_logger()
-
-
-class Effects(Protocol):
-    """Where what was committed goes."""
-
-    def follow(self, made: Made, received_ms: int) -> None: ...
-    @property
-    def backlog(self) -> int: ...
 
 
 class Dispatch:

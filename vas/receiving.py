@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vas.core import Core
 from vas.errors import Invalid
 from vas.messages import ROK, Answer, Msisdn, Receipt, ReceiptState
-from vas.running import Made
+from vas.running import Effects, Made
 from vas.settling import settle
 from vas.store.ids import shard_of
 from vas.store.rows import OutboxRow
 from vas.unit import Batch
-
-if TYPE_CHECKING:
-    from vas.dispatch import Effects
 
 STATE_OF = {
     ReceiptState.DELIVERED: "delivered",

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -59,6 +59,14 @@ class Call(NamedTuple):
 
     job: JobRow
     suspended: Suspended
+
+
+class Effects(Protocol):
+    """Where what was committed goes."""
+
+    def follow(self, made: Made, received_ms: int) -> None: ...
+    @property
+    def backlog(self) -> int: ...
 
 
 @dataclass

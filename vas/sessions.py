@@ -20,6 +20,9 @@ from vas.unit import Batch
 KEPT_LATE = 10_000
 """Late answers remembered for one session; a session with more has no confirmed answers at all."""
 
+TIMER_MARGIN_MS = 500
+"""By which the SMSC's response timer may be over sooner than we think."""
+
 
 class Copy(Enum):
     """What a command is whose like was seen before."""
@@ -103,18 +106,18 @@ class Sessions:
         session = self._sessions.get(id_)
         return session is not None and session.alive
 
-    def judge(self, earlier: SeenRow, session: int, received_ms: int, timer_ms: int) -> Copy:
-        """What a copy is that came in on `session`; `timer_ms` is the SMSC's response timer."""
+    def judge(self, earlier: SeenRow, session: int, read_ms: int, timer_ms: int) -> Copy:
+        """What a copy is that was read at `read_ms` on `session`; `timer_ms` is the SMSC's response timer."""
         before = self._sessions.get(earlier.session)
         if before is None:
             return Copy.REDELIVERY
         if earlier.ordinal <= before.confirmed and earlier.ordinal not in before.late and len(before.late) < KEPT_LATE:
             return Copy.WISH
-        if not before.alive:
+        if not before.alive or earlier.ordinal in before.late:
             return Copy.REDELIVERY
         if earlier.session == session:
             # On a link that is up, an SMSC repeats itself only after its response timer.
-            return Copy.WISH if received_ms < earlier.received_ms + timer_ms else Copy.REDELIVERY
+            return Copy.WISH if read_ms < earlier.received_ms + timer_ms - TIMER_MARGIN_MS else Copy.REDELIVERY
         return Copy.ASK
 
     def over(self, older_than: int) -> list[int]:

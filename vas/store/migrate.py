@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def upgrade(path: Path) -> None:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
