@@ -239,10 +239,8 @@ class RecordSent:
                     await settle(
                         self._core, batch, self._made, row, "failed", status=result.status, error="refused by the SMSC"
                     )
-                case SendOutcome.UNANSWERED if row.once:
-                    await settle(self._core, batch, self._made, row, "unknown", error="no submit_sm_resp")
                 case SendOutcome.UNANSWERED:
-                    await self._again(batch, row, batch.now_ms, row.attempts + 1, 0, "no submit_sm_resp")
+                    await self._unanswered(batch, row)
                 case SendOutcome.NOT_SENT:
                     await self._not_sent(batch, row, result)
 
@@ -284,6 +282,15 @@ class RecordSent:
         else:
             due_ms = batch.now_ms + RETRY_AFTER_S[row.attempts] * 1000
             await self._again(batch, row, due_ms, row.attempts + 1, result.status, "refused for now")
+
+    async def _unanswered(self, batch: Batch, row: OutboxRow) -> None:
+        """It may have arrived, and each try may be one more copy: so at once only after the first, then seldom."""
+        waits_s = (0, *RETRY_AFTER_S)
+        due_ms = batch.now_ms + waits_s[min(row.attempts, len(RETRY_AFTER_S))] * 1000
+        if row.once or row.attempts >= len(waits_s) or due_ms >= row.expires_ms:
+            await settle(self._core, batch, self._made, row, "unknown", error="no submit_sm_resp")
+        else:
+            await self._again(batch, row, due_ms, row.attempts + 1, 0, "no submit_sm_resp")
 
     async def _not_sent(self, batch: Batch, row: OutboxRow, result: SendResult) -> None:
         if row.kind == "sms":

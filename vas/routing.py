@@ -8,7 +8,7 @@ from typing import NamedTuple
 from vas.context import Mounted
 from vas.errors import ConfigError, ServiceError, TriggerClash
 from vas.service import Handler
-from vas.triggers import Dialled, Kind, SmsTriggers, Trigger, UssdTriggers, sms_trigger, ussd_trigger
+from vas.triggers import Dialled, Kind, Placeholder, SmsTriggers, Trigger, UssdTriggers, sms_trigger, ussd_trigger
 
 
 class Target(NamedTuple):
@@ -118,10 +118,12 @@ def _at(code: str, mounted: Sequence[Mounted]) -> SmsTriggers:
 
 
 def _sms(mounted: Mounted) -> list[Trigger]:
-    return [
-        sms_trigger(pattern, _kinds(handler), Target(mounted, handler))
-        for pattern, handler in mounted.service.sms_handlers
-    ]
+    triggers = []
+    for pattern, handler in mounted.service.sms_handlers:
+        trigger = sms_trigger(pattern, _kinds(handler), Target(mounted, handler))
+        _complete(handler, pattern, {part.name for part in trigger.parts if isinstance(part, Placeholder)})
+        triggers.append(trigger)
+    return triggers
 
 
 def _ussd(mounted: Mounted) -> list[Dialled]:
@@ -131,10 +133,19 @@ def _ussd(mounted: Mounted) -> list[Dialled]:
         raise ConfigError(
             f'services.{mounted.name}.ussd = "{mounted.ussd_base}": write it as "*105", without # at its end'
         )
-    return [
-        ussd_trigger(pattern, mounted.ussd_base, _kinds(handler), Target(mounted, handler))
-        for pattern, handler in mounted.service.ussd_handlers
-    ]
+    triggers = []
+    for pattern, handler in mounted.service.ussd_handlers:
+        dialled = ussd_trigger(pattern, mounted.ussd_base, _kinds(handler), Target(mounted, handler))
+        _complete(handler, pattern, set(dialled.names))
+        triggers.append(dialled)
+    return triggers
+
+
+def _complete(handler: Handler, pattern: str, given: set[str]) -> None:
+    """Raises ServiceError if the handler needs a value that no placeholder gives."""
+    for name in handler.needs:
+        if name not in given:
+            raise ServiceError(f"trigger {pattern!r}: the handler {handler.name} needs {name!r}: write {{{name}}}")
 
 
 def _kinds(handler: Handler) -> dict[str, Kind]:

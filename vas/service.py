@@ -46,6 +46,8 @@ class Handler:
     parameters: dict[str, Parameter] = field(default_factory=dict)
     types: dict[str, Any] = field(default_factory=dict)
     """Annotations of everything after the context, for arguments that come from the store."""
+    needs: tuple[str, ...] = ()
+    """Parameters after the context without a default."""
 
     def parse(self, values: dict[str, str]) -> dict[str, object]:
         """Placeholders' values by their annotations; raises Invalid with the key of a text."""
@@ -134,11 +136,13 @@ class Service:
         if not inspect.iscoroutinefunction(run):
             raise ServiceError(f"{self.name}.{run.__name__}: a handler is `async def`")
         annotations = inspect.get_annotations(run, eval_str=True)
-        _, *names = inspect.signature(run).parameters
+        _, *after = inspect.signature(run).parameters.values()
+        names = [parameter.name for parameter in after]
         types = {name: annotations.get(name, str) for name in names}
         last = names[-1] if names else ""
         parameters = {name: _parameter(name, kind, name == last) for name, kind in types.items()}
-        handler = Handler(self, run.__name__, run, parameters, types)
+        needs = tuple(parameter.name for parameter in after if parameter.default is parameter.empty)
+        handler = Handler(self, run.__name__, run, parameters, types, needs)
         if self.handlers.setdefault(handler.name, handler).run is not run:
             raise ServiceError(f"{self.name}: two functions are named {handler.name}")
         return handler

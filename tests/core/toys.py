@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import msgspec
@@ -79,8 +80,7 @@ class Toy:
 
     def crashed(self, network: Network, *services: Service, **options: Any) -> Network:
         """Another platform over what a power cut would have left of this one's database now."""
-        folder = self.folder / f"crashed{network.now_ms}"
-        folder.mkdir()
+        folder = Path(mkdtemp(dir=self.folder, prefix="crashed"))
         for file in network.folder.glob("vas.db*"):
             if not file.name.endswith(("-shm", ".lock")):
                 shutil.copy(file, folder)

@@ -1,0 +1,117 @@
+"""config.toml → a running platform: what cannot be put together stops the start with what to do."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from tests.core.toys import Toy
+from vas import Context, Service, Talk, assembly
+from vas.config import load
+from vas.errors import ConfigError, ServiceError, TriggerClash
+from vas.routing import Router
+from vas.selfcare import selfcare
+from vas.testing import mount
+
+
+def configured(folder: Path, text: str) -> list[object]:
+    path = folder / "config.toml"
+    path.write_text(text, "utf-8")
+    return list(assembly.mounted_services(load(path, {})))
+
+
+def test_the_configuration_of_the_distribution_can_be_put_together() -> None:
+    settings = load(Path(__file__).parents[2] / "config.toml", {})
+    router = assembly.router(settings)
+    assert "callme" in router.mounted
+    assert router.own_numbers == {"9105"}
+
+
+def test_a_service_that_is_not_installed_is_named_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"services\.callmee: no such service is installed; there are: .*callme"):
+        configured(tmp_path, "[services.callmee]\nenabled = true\n")
+
+
+def test_a_service_that_is_switched_off_need_not_be_installed(tmp_path: Path) -> None:
+    assert configured(tmp_path, "[services.gone]\nenabled = false\n") == []
+
+
+def test_an_entry_point_that_is_no_service_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assembly, "entry_points", lambda group: [EntryPoint("odd", "os:sep", group)])
+    with pytest.raises(ConfigError, match=r"services\.odd: os:sep is not a vas\.Service"):
+        configured(tmp_path, "[services.odd]\nenabled = true\n")
+
+
+def test_a_services_wrong_setting_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"services\.callme\.daily_limitt.*daily_limit"):
+        configured(tmp_path, "[services.callme]\nenabled = true\ndaily_limitt = 3\n")
+
+
+def test_another_engine_is_refused_clearly(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[store]\nurl = "postgresql://vas:secret@db/vas"\n', "utf-8")
+    with pytest.raises(ConfigError, match="embedded engine only") as refused:
+        assembly.database(load(path, {}))
+    assert "secret" not in str(refused.value)
+
+
+def answering(service: Service, *patterns: str) -> Service:
+    @service.sms(*patterns)
+    async def answer(ctx: Context) -> None: ...
+
+    return service
+
+
+def test_triggers_of_two_services_at_one_code_clash_and_code_and_services_are_named(toy: Toy) -> None:
+    one, two = answering(toy.service("one"), "HELLO"), answering(toy.service("two"), "HELLO")
+    with pytest.raises(TriggerClash, match=r"short code 9000 \(one, two\): .*'HELLO'"):
+        Router([mount(one, short_codes=["9000"]), mount(two, short_codes=["9000"])], mount(selfcare))
+
+
+def test_the_same_trigger_at_two_codes_is_no_clash(toy: Toy) -> None:
+    one, two = answering(toy.service("one"), "HELLO"), answering(toy.service("two"), "HELLO")
+    router = Router([mount(one, short_codes=["9000"]), mount(two, short_codes=["9001"])], mount(selfcare))
+    found = router.sms("9001", "hello")
+    assert found is not None
+    assert found.mounted.name == "two"
+
+
+@pytest.mark.parametrize("base", ["105", "*105#"])
+def test_a_ussd_base_is_written_as_it_is_dialled_without_its_end(toy: Toy, base: str) -> None:
+    service = toy.service()
+
+    @service.ussd("#")
+    async def menu(talk: Talk) -> None: ...
+
+    with pytest.raises(ConfigError, match=r'write it as "\*105"'):
+        Router([mount(service, ussd=base)], mount(selfcare))
+
+
+def test_a_handler_that_is_not_async_stops_the_start(toy: Toy) -> None:
+    service = toy.service()
+    with pytest.raises(ServiceError, match="async def"):
+
+        @service.sms("HELLO")  # type: ignore[type-var]
+        def hello(ctx: Context) -> None: ...
+
+
+def test_a_placeholder_without_a_parameter_stops_the_start(toy: Toy) -> None:
+    service = toy.service()
+
+    @service.sms("HELLO {name}")
+    async def hello(ctx: Context) -> None: ...
+
+    with pytest.raises(ServiceError, match="no parameter 'name'"):
+        Router([mount(service, short_codes=["9000"])], mount(selfcare))
+
+
+def test_a_parameter_without_a_placeholder_stops_the_start(toy: Toy) -> None:
+    service = toy.service()
+
+    @service.sms("HELLO")
+    async def hello(ctx: Context, name: str) -> None: ...
+
+    with pytest.raises(ServiceError, match="'name'"):
+        Router([mount(service, short_codes=["9000"])], mount(selfcare))

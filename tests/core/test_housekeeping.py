@@ -1,0 +1,134 @@
+"""What is finished goes by age, in small steps; what is not stays."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from tests.core.toys import CODE, LAN, MAI_NUMBER, Toy, noted, purse, rows
+from vas import Context, Outcome, Reply, Service, Talk
+from vas.testing import Network
+
+KEEP = timedelta(days=30)
+
+
+def living(service: Service) -> None:
+    @service.outcome
+    async def settle(ctx: Context, outcome: Outcome) -> None: ...
+
+    @service.job
+    async def remind(ctx: Context) -> None: ...
+
+    @service.sms("NOTE {x}")
+    async def note(ctx: Context, x: str) -> Reply:
+        await ctx.change(ctx.sender, noted, x)
+        return ctx.reply("done", x=x)
+
+    @service.sms("NEXT YEAR")
+    async def next_year(ctx: Context) -> None:
+        await ctx.send(MAI_NUMBER, "note", at=datetime(2027, 3, 2, tzinfo=UTC), then=settle, x="")
+        await ctx.later(remind, at=datetime(2027, 3, 2, tzinfo=UTC))
+
+    @service.sms("FAIL")
+    async def fail(ctx: Context) -> None:
+        raise ValueError("a bug")
+
+    @service.ussd("#")
+    async def menu(talk: Talk) -> Reply:
+        return talk.reply("done", x=await talk.ask("first"))
+
+
+async def keep_house(network: Network) -> None:
+    network.node.housekeeping.tick()
+    await network.settled()
+    rotating = getattr(network.node.housekeeping, "_rotating", None)
+    if rotating is not None:
+        await rotating
+
+
+async def counted(network: Network, table: str) -> int:
+    return int((await rows(network, f"SELECT count(*) FROM {table}"))[0][0])  # noqa: S608
+
+
+async def test_finished_messages_go_after_their_time_and_not_before(toy: Toy) -> None:
+    service = toy.service()
+    living(service)
+    async with toy.network(service, keep=KEEP) as network:
+        lan = network.phone(LAN)
+        await lan.text("NOTE old", CODE)
+        await network.pass_time(KEEP - timedelta(hours=1))
+        await lan.text("NOTE new", CODE)
+        await keep_house(network)
+        assert (await counted(network, "inbox"), await counted(network, "outbox")) == (2, 2)
+        await network.pass_time(timedelta(hours=2))
+        await keep_house(network)
+        assert [text for (text,) in await rows(network, "SELECT text FROM inbox")] == ["NOTE new"]
+        assert [text for (text,) in await rows(network, "SELECT text FROM outbox")] == ["done new"]
+
+
+async def test_what_is_not_finished_and_what_is_remembered_stays_however_old(toy: Toy) -> None:
+    service = toy.service()
+    living(service)
+    async with toy.network(service, keep=KEEP) as network:
+        lan = network.phone(LAN)
+        await lan.text("NOTE old", CODE)
+        await lan.text("NEXT YEAR", CODE)
+        await lan.text("FAIL", CODE)
+        await network.pass_time(timedelta(days=200))
+        await keep_house(network)
+        assert await rows(network, "SELECT state FROM outbox") == [("queued",)]
+        assert (await counted(network, "job"), await counted(network, "dead_letter")) == (1, 1)
+        assert (await purse(network)).notes == ("old",)
+        assert await counted(network, "inbox") == 0
+
+
+async def test_much_goes_in_small_steps_until_it_is_gone(toy: Toy) -> None:
+    service = toy.service()
+
+    @service.sms("MANY")
+    async def many(ctx: Context) -> None:
+        for number in range(1_200):
+            await ctx.send(MAI_NUMBER, "note", x=number)
+
+    async with toy.network(service, keep=KEEP) as network:
+        await network.phone(LAN).text("MANY", CODE)
+        await network.pass_time(KEEP + timedelta(hours=1))
+        steps: list[int] = []
+        commit = network.node.store.commit
+
+        async def counting(works: list[object]) -> list[Exception | None]:
+            before = await counted(network, "outbox")
+            outcomes = await commit(works)  # type: ignore[arg-type]
+            steps.append(before - await counted(network, "outbox"))
+            return outcomes
+
+        network.node.store.commit = counting  # type: ignore[method-assign, assignment]
+        await keep_house(network)
+        assert await counted(network, "outbox") == 0
+        assert max(steps) <= 500
+
+
+async def test_a_talk_that_nobody_goes_on_with_goes_after_an_hour(toy: Toy) -> None:
+    service = toy.service()
+    living(service)
+    async with toy.network(service, keep=KEEP) as network:
+        await network.phone(LAN).dial("*100#")
+        network.now_ms += 59 * 60_000
+        await keep_house(network)
+        assert await counted(network, "talk") == 1
+        network.now_ms += 2 * 60_000
+        await keep_house(network)
+        assert await counted(network, "talk") == 0
+
+
+async def test_house_is_kept_at_most_once_a_minute(toy: Toy) -> None:
+    service = toy.service()
+    living(service)
+    async with toy.network(service, keep=KEEP) as network:
+        await network.phone(LAN).text("NOTE old", CODE)
+        await keep_house(network)
+        network.now_ms += int(KEEP.total_seconds() * 1000)
+        await keep_house(network)
+        await network.phone(LAN).text("NOTE a", CODE)
+        left = await counted(network, "inbox")
+        await keep_house(network)
+        assert await counted(network, "inbox") == left

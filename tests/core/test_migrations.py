@@ -1,0 +1,111 @@
+"""The tables that migrations make are those that the statements are built from; and copies of them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from tests.core.toys import CODE, LAN, Toy, noted, purse, rows
+from vas import Context, Reply, Service
+from vas.errors import StoreError, StoreUnusable
+from vas.store import migrate
+from vas.store.schema import metadata
+
+
+def noting(service: Service) -> None:
+    @service.sms("NOTE {x}")
+    async def note(ctx: Context, x: str) -> Reply:
+        await ctx.change(ctx.sender, noted, x)
+        return ctx.reply("done", x=x)
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_schema(empty_database: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{empty_database}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_the_schema_is_what_a_new_database_would_get(empty_database: Path, tmp_path: Path) -> None:
+    """Also what a comparison does not look at: tables without a rowid, partial indexes."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'new.db'}")
+    metadata.create_all(engine)
+    engine.dispose()
+    assert _shape(empty_database) == _shape(tmp_path / "new.db")
+
+
+def _shape(path: Path) -> dict[str, object]:
+    connection = sqlite3.connect(path)
+    listed = connection.execute("PRAGMA table_list").fetchall()
+    tables = {row[1]: row[4:] for row in listed if not row[1].startswith(("sqlite_", "alembic_"))}
+    indexes = {
+        name: " ".join(sql.replace('"', "").split())
+        for name, sql in connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql NOT NULL")
+    }
+    connection.close()
+    return {**tables, **indexes}
+
+
+def test_an_upgrade_of_what_is_new_already_changes_nothing(empty_database: Path) -> None:
+    before = empty_database.read_bytes()
+    migrate.upgrade(empty_database)
+    assert empty_database.read_bytes() == before
+    assert migrate.revision(empty_database) == migrate.HEAD
+
+
+async def test_a_database_of_a_newer_version_is_refused_and_left_alone(toy: Toy) -> None:
+    path = toy.folder / "vas.db"
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    network = toy.network(toy.service())
+    with pytest.raises(StoreUnusable) as refused:
+        await network.__aenter__()
+    await network.node.stop()
+    assert "9999" in str(refused.value)
+    assert "run the newer version" in str(refused.value)
+    assert path.read_bytes() == before
+
+
+async def test_a_second_platform_on_one_database_is_refused(toy: Toy) -> None:
+    async with toy.network(toy.service()):
+        second = toy.network(toy.service())
+        with pytest.raises(StoreUnusable, match="another platform runs"):
+            await second.__aenter__()
+        await second.node.stop()
+
+
+async def test_a_backup_of_a_running_platform_is_whole_and_can_be_run(toy: Toy) -> None:
+    service = toy.service()
+    noting(service)
+    copy = toy.folder / "backup"
+    copy.mkdir()
+    async with toy.network(service) as network:
+        lan = network.phone(LAN)
+        await lan.text("NOTE before", CODE)
+        texts = [asyncio.create_task(lan.text(f"NOTE {number}", CODE)) for number in range(5)]
+        await network.node.store.backup(copy / "vas.db")
+        await asyncio.gather(*texts)
+        async with toy.network(service, folder=copy) as restored:
+            notes = (await purse(restored)).notes
+            assert notes[0] == "before"
+            assert notes == (await purse(network)).notes[: len(notes)]
+            assert await rows(restored, "PRAGMA integrity_check") == [("ok",)]
+            assert await restored.phone(LAN).text("NOTE after", CODE) == "done after"
+
+
+async def test_a_backup_never_overwrites(toy: Toy) -> None:
+    async with toy.network(toy.service()) as network:
+        (toy.folder / "there").write_text("precious")
+        with pytest.raises(StoreError, match="exists already"):
+            await network.node.store.backup(toy.folder / "there")
+        assert (toy.folder / "there").read_text() == "precious"
