@@ -160,6 +160,7 @@ class Crash:
             self._faults.append(datetime.now(UTC))
             began = time.monotonic()
             await self._strike()
+            self._faults.append(datetime.now(UTC))
             simulator.verdict = lambda pdu: 0
             if not self.platform.running:
                 await self.platform.start()

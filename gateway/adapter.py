@@ -91,7 +91,7 @@ class SmppGateway:
             account=settings.name,
             session=link.session,
             ordinal=ordinal,
-            received_at=self._clock(),
+            received_at=self._clock() - timedelta(seconds=link.heard_at - link.arrived_at),
             sender=pdu.source_addr.decode("latin-1"),
             to=pdu.destination_addr.decode("latin-1"),
             text=text.decode(body, pdu.data_coding),

@@ -24,6 +24,10 @@ from vas.errors import SmppError
 from vas.messages import ROK, RTHROTTLED, RX_T_APPN, Answer, Receiver
 
 TICK_SECONDS = 0.1
+HELD_UP_SECONDS = 0.4
+"""A tick that is older says that the event loop stood still, and what it reads now may have come any time since."""
+TIMER_MARGIN_SECONDS = 0.5
+"""By which the SMSC's response timer may be over sooner than we think."""
 ASK_AFTER_SECONDS = 0.5
 """An answer that no request of ours has followed for so long is followed by an enquire_link."""
 UNREAD_OCTETS_MAX = 4 * 1024 * 1024
@@ -93,6 +97,8 @@ class Link(asyncio.Protocol):
         self.state = LinkState.OPEN
         self.window_used = 0
         self.heard_at = self.wrote_at = 0.0
+        self.arrived_at = 0.0
+        """The earliest time at which what was read last can have come."""
         self.error = ""
         self._owner = owner
         self._receiver = receiver
@@ -101,6 +107,7 @@ class Link(asyncio.Protocol):
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport
         self._tick: asyncio.TimerHandle | None = None
+        self._ticks = (0.0, 0.0)
         self._buffer = bytearray()
         self._out: list[bytes] = []
         self._response_seconds = settings.response_timer.total_seconds()
@@ -112,7 +119,7 @@ class Link(asyncio.Protocol):
         self._ending_at = 0.0
         self._peer_unbind: Pdu | None = None
         self._enquire_seconds = settings.enquire_every.total_seconds()
-        self._smsc_response_seconds = settings.smsc_response_timer.total_seconds()
+        self._late_seconds = settings.smsc_response_timer.total_seconds() - TIMER_MARGIN_SECONDS
         self._statuses = {RX_T_APPN: settings.later_status, RTHROTTLED: settings.full_status}
 
     @property
@@ -165,10 +172,13 @@ class Link(asyncio.Protocol):
             address_range=settings.address_range.encode("latin-1", "replace"),
         )
         self._request(bind, self._bind_answered)
+        self._ticks = (self.heard_at, self.heard_at)
         self._tick = self._loop.call_later(TICK_SECONDS, self._ticked)
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = self._loop.time()
+        self.heard_at = now = self._loop.time()
+        # The tick before the last one: after a standstill the loop may tick before it reads.
+        self.arrived_at = self._ticks[0] if now - self._ticks[0] > HELD_UP_SECONDS else now
         self._buffer += data
         used, confirmed = self.window_used, self._answers.confirmed
         try:
@@ -243,7 +253,7 @@ class Link(asyncio.Protocol):
     def _arrived(self, pdu: DeliverSm | DataSm) -> None:
         if self.state is LinkState.BOUND and self.bind_type != "transmitter":
             ordinal = self._answers.arrive()
-            answer = partial(self._answer, pdu.command_id, pdu.sequence, ordinal, self.heard_at)
+            answer = partial(self._answer, pdu.command_id, pdu.sequence, ordinal, self.arrived_at)
             try:
                 self._owner.delivered(self, pdu, ordinal, answer)
             except Exception:
@@ -257,7 +267,7 @@ class Link(asyncio.Protocol):
         if self.state is LinkState.CLOSED or not self._answers.answer(ordinal):
             return
         now = self._loop.time()
-        if now - arrived_at > self._smsc_response_seconds:
+        if now - arrived_at > self._late_seconds:
             self.counters.late_answers += 1
             self._receiver.answered_late(self.session, ordinal)
         if self._unasked_since is None and self._answers.unasked:
@@ -316,6 +326,7 @@ class Link(asyncio.Protocol):
 
     def _ticked(self) -> None:
         now = self._loop.time()
+        self._ticks = (self._ticks[1], now)
         self._tick = self._loop.call_later(TICK_SECONDS, self._ticked)
         self._expire(now)
         if self.state is LinkState.BOUND:
