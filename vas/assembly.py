@@ -91,11 +91,18 @@ class Installation:
             for account in smpp_accounts
         }
         setup = Setup(
-            mounted_services(settings), everywhere(settings),
-            Platform(settings.platform.timezone, settings.platform.language), rules,
-            frozenset(settings.platform.trial_numbers), settings.platform.help_per_hour, settings.platform.credits,
-            settings.store.batch_limit, settings.store.keep, settings.store.seen_for,
-        )  # fmt: skip
+            mounted_services(settings),
+            everywhere(settings),
+            Platform(settings.platform.timezone, settings.platform.language),
+            rules,
+            own_numbers=frozenset(settings.platform.own_numbers),
+            trial_numbers=frozenset(settings.platform.trial_numbers),
+            help_per_hour=settings.platform.help_per_hour,
+            credits=settings.platform.credits,
+            batch_limit=settings.store.batch_limit,
+            keep=settings.store.keep,
+            seen_for=settings.store.seen_for,
+        )
         store = SqliteStore(database(settings), clock_ms=setup.clock_ms)
         self.node = Node(setup, store, self._gateway(smpp_accounts))
         self.operations = NodeOperations(self.node, lambda: self.gateway.binds())

@@ -68,6 +68,9 @@ class Command:
             inbound.session, inbound.ordinal, self._key, self.received_ms, sender.digits, unit.id,
             inbound.message_id != "",
         ))  # fmt: skip
+        if inbound.sender in self.core.own_numbers:
+            self._ignore(unit, "our own number")
+            return
         if self.core.trial_numbers and sender not in self.core.trial_numbers:
             self._ignore(unit, "not among platform.trial_numbers")
             return

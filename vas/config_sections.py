@@ -109,8 +109,6 @@ class Store(Section):
     """How long a redelivered message is recognised; longer than the SMSC goes on trying."""
     batch_limit: int = Field(default=500, ge=1, le=10_000)
     """Commands in one database transaction, at most."""
-    batch_hold: Duration = Field(default=timedelta(0), ge=timedelta(0), le=SECOND)
-    """How long a transaction waits for more commands to join it."""
 
 
 class Admin(Section):

@@ -36,6 +36,8 @@ class Core:
     clock_ms: Callable[[], int]
     hash_key: bytes
     sessions: Sessions = field(default_factory=Sessions)
+    own_numbers: frozenset[str] = frozenset()
+    """Numbers that the platform sends from besides its short codes."""
     trial_numbers: frozenset[Msisdn] = frozenset()
     help_per_hour: int = 3
     resume_for: timedelta = timedelta(minutes=3)

@@ -140,6 +140,13 @@ class Dispatch:
             self._end(task, outcome)
 
     def _end(self, task: Task, error: Exception | None) -> None:
+        try:
+            self._tell(task, error)
+        except Exception:
+            # What is committed is committed; the neighbours still have to be answered.
+            log.exception("work.not_ended", work=type(task).__name__)
+
+    def _tell(self, task: Task, error: Exception | None) -> None:
         if isinstance(task, Command):
             self._end_command(task, error)
         elif error is None:

@@ -55,6 +55,7 @@ class Setup:
     everywhere: Mounted
     platform: Platform
     accounts: Mapping[str, AccountRules] = field(default_factory=dict)
+    own_numbers: frozenset[str] = frozenset()
     trial_numbers: frozenset[Msisdn] = frozenset()
     help_per_hour: int = 3
     credits: int = 2_000
@@ -83,7 +84,7 @@ class Node:
         await self.store.open()
         self.core = Core(
             self.router, setup.platform, setup.accounts, self.metrics, setup.clock_ms, self.store.hash_key,
-            Sessions(), setup.trial_numbers, setup.help_per_hour,
+            Sessions(), setup.own_numbers, setup.trial_numbers, setup.help_per_hour,
         )  # fmt: skip
         self.dispatch = Dispatch(
             self.core, self.store, self, self._ask_alive, new_session=self.store.new_id,

@@ -235,6 +235,8 @@ class RecordSent:
             match result.outcome:
                 case SendOutcome.TEMPORARY:
                     await self._temporary(batch, row, result)
+                case SendOutcome.PERMANENT if row.kind == "ussd":
+                    await self._not_sent(batch, row, result)
                 case SendOutcome.PERMANENT:
                     await settle(
                         self._core, batch, self._made, row, "failed", status=result.status, error="refused by the SMSC"

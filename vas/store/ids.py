@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from datetime import UTC, datetime
 from functools import lru_cache
+from threading import Lock
 
 SHARDS = 1024
 _EPOCH_MS = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -34,6 +35,7 @@ class Ids:
         self._node = node << _COUNTER_BITS
         self._last_ms = 0
         self._counter = 0
+        self._lock = Lock()
 
     @property
     def last(self) -> int:
@@ -45,7 +47,11 @@ class Ids:
             self._last_ms = max(self._last_ms, id_ms(last) + 1)
 
     def next(self, now_ms: int) -> int:
-        """A new id for something that happens now; a clock that went back does not make them fall."""
+        """A new id for something that happens now, in any thread; a clock that went back does not make them fall."""
+        with self._lock:
+            return self._next(now_ms)
+
+    def _next(self, now_ms: int) -> int:
         if now_ms > self._last_ms:
             self._last_ms, self._counter = now_ms, 0
         else:
