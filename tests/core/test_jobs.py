@@ -258,6 +258,17 @@ async def test_a_restart_neither_doubles_nor_forgets_a_recurring_job(toy: Toy) -
         assert await notes(network) == ("10:00",)
 
 
+async def test_a_time_that_comes_twice_makes_one_job(toy: Toy) -> None:
+    """As after a COMMIT of which nobody knew whether it happened."""
+    service = toy.service()
+    every_hour(service)
+    async with toy.network(service) as network:
+        await network.pass_time(timedelta(hours=1))
+        network.node.schedule.fire_again("toy.hourly", network.now_ms)
+        await network.settled()
+        assert await notes(network) == ("10:00",)
+
+
 async def test_what_was_missed_while_the_platform_was_down_is_made_up_once(toy: Toy) -> None:
     service = toy.service()
     every_hour(service)

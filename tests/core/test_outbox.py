@@ -202,6 +202,37 @@ async def test_what_is_more_than_memory_should_hold_is_sent_later_and_none_is_sk
         assert Counter(network.phone(MAI).texts) == Counter(f"note {number}" for number in range(40))
 
 
+@pytest.mark.parametrize("limit", [2, 5, 20_000])
+async def test_what_comes_back_while_more_is_looked_for_is_not_skipped(toy: Toy, service: Service, limit: int) -> None:
+    async with toy.network(service) as network:
+        tried: set[int] = set()
+
+        def fate(message: Outbound) -> SendOutcome:
+            first = message.id not in tried
+            tried.add(message.id)
+            return SendOutcome.UNANSWERED if first and len(tried) % 3 == 1 else SendOutcome.SENT
+
+        network.node.outbox._memory_limit, network.outcome = limit, fate
+        await network.phone(LAN).text("MANY 40", CODE)
+        for _ in range(60):
+            await network.settled()
+        assert Counter(network.phone(MAI).texts) == Counter(f"note {number}" for number in range(40))
+
+
+async def test_what_becomes_due_during_a_look_is_found_by_the_next_one(toy: Toy, service: Service) -> None:
+    async with toy.network(service) as network:
+        await network.settled()
+        outbox, looks = network.node.outbox, []
+        outbox._submit = looks.append
+        outbox.wake_at(0, 0)
+        outbox.tick()
+        outbox.wake_at(5, 3)
+        looks[0].place, looks[0].next_due_ms = (10, 9), 1 << 62
+        outbox.scanned(looks[0])
+        outbox.tick()
+        assert looks[1].began_at < (5, 3)
+
+
 async def test_results_that_could_not_be_written_are_written_later_and_nothing_is_sent_twice(
     toy: Toy, service: Service
 ) -> None:
