@@ -40,9 +40,6 @@ def living(service: Service) -> None:
 async def keep_house(network: Network) -> None:
     network.node.housekeeping.tick()
     await network.settled()
-    rotating = getattr(network.node.housekeeping, "_rotating", None)
-    if rotating is not None:
-        await rotating
 
 
 async def counted(network: Network, table: str) -> int:

@@ -258,9 +258,6 @@ async def test_a_copy_is_judged_by_the_last_answer_however_old_the_first_is(toy:
 
 async def keep_house(network: Network) -> None:
     network.node.housekeeping.tick()
-    rotating = getattr(network.node.housekeeping, "_rotating", None)
-    if rotating is not None:
-        await rotating
     await network.settled()
 
 
