@@ -110,6 +110,7 @@ class ForgetSessions:
     async def run(self, batch: Batch) -> None:
         for id_ in self._core.sessions.over(self._before):
             await batch.execute(batch.sql.forget_session.text, (id_,))
+            await batch.execute(batch.sql.forget_answers.text, (id_,))
 
     def committed(self) -> None:
         self._core.sessions.forget(self._before)

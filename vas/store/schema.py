@@ -66,7 +66,7 @@ seen = Table(
     Column("inbox_id", BigInteger, nullable=False),
     Column("lasting", Boolean, nullable=False, comment="the SMSC gave a message id: a copy is one whenever it comes"),
     Index("seen_lasting", "key", sqlite_where=text("lasting"), postgresql_where=text("lasting")),
-    Index("seen_received", "received_ms"),
+    Index("seen_received", "received_ms", sqlite_where=text("lasting"), postgresql_where=text("lasting")),
     comment="Answers that may not have arrived; the others go soon after they are confirmed",
     sqlite_with_rowid=False,
 )

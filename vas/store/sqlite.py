@@ -22,6 +22,7 @@ import structlog
 
 from vas.errors import CommitUnknown, ForeignAwait, StoreError, StoreUnusable
 from vas.store import migrate
+from vas.store.checkpoint import Checkpointer
 from vas.store.ids import Ids, shard_of
 from vas.store.protocol import Work
 from vas.store.rows import DeadLetterRow, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
@@ -39,7 +40,7 @@ PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA cache_size=-65536",
-    "PRAGMA wal_autocheckpoint=4000",
+    "PRAGMA wal_autocheckpoint=32000",
     "PRAGMA busy_timeout=2000",
     "PRAGMA temp_store=MEMORY",
 )
@@ -77,6 +78,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
         self._lock: int | None = None
+        self._checkpointer: Checkpointer | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     def new_id(self) -> int:
@@ -121,6 +123,8 @@ class SqliteStore:
             self._ids.resume_after(int.from_bytes(self._meta(connection, _BATCH_TOKEN)[_NONCE_BYTES:]))
             connection.execute(self.sql.put_meta.text, (_HASH_KEY, self.hash_key))
             connection.execute("COMMIT")
+            self._checkpointer = Checkpointer(self.path)
+            self._checkpointer.start()
         except sqlite3.Error as error:
             self._close()
             raise StoreUnusable(str(self._explained(error))) from error
@@ -149,6 +153,9 @@ class SqliteStore:
         return connection
 
     def _close(self) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.stop()
+            self._checkpointer = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None

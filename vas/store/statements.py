@@ -179,6 +179,10 @@ class Statements:
         return self._compile(delete(schema.session).where(schema.session.c.id == bindparam("given_id")))
 
     @cached_property
+    def forget_answers(self) -> Query:
+        return self._compile(delete(seen).where(seen.c.session == bindparam("given_session")))
+
+    @cached_property
     def inbox_row(self) -> Query:
         return self._compile(select(inbox).where(*self._one(inbox)))
 
@@ -355,4 +359,6 @@ class Statements:
         old = select(*keys).where(table.c[column] < bindparam("before")).limit(bindparam("most"))
         if table is outbox:
             old = old.where(outbox.c.due_ms.is_(None))
+        if table is seen:
+            old = old.where(seen.c.lasting)
         return self._compile(delete(table).where(tuple_(*keys).in_(old)).returning(literal(1)))

@@ -215,7 +215,13 @@ def upgrade() -> None:
         batch_op.create_index(
             "seen_lasting", ["key"], unique=False, sqlite_where=sa.text("lasting"), postgresql_where=sa.text("lasting")
         )
-        batch_op.create_index("seen_received", ["received_ms"], unique=False)
+        batch_op.create_index(
+            "seen_received",
+            ["received_ms"],
+            unique=False,
+            sqlite_where=sa.text("lasting"),
+            postgresql_where=sa.text("lasting"),
+        )
 
     op.create_table(
         "session",
