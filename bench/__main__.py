@@ -18,11 +18,15 @@ from rich.progress import Progress
 
 from bench.measure import SCENARIOS, Figures, Scenario, Wrong, free_port, measure_floor, measure_platform
 from bench.process import Died, PlatformProcess, scratch
+from bench.profiled import shown
 from bench.report import Row, markdown
 from vas.assembly import event_loop
 
 KEPT = Path(__file__).with_name("last.md")
+SOAKED = Path(__file__).with_name("soak.md")
 FLOORS = ("codec", "gateway")
+SOAK = 1_000_000
+PROFILED = 10_000
 
 
 class Size(NamedTuple):
@@ -83,21 +87,73 @@ async def _platform(scenario: Scenario, size: Size, step: Callable[[str], None])
     return full, half
 
 
+async def soak(progress: Progress) -> str:
+    """A million commands on one platform; its memory after each tenth."""
+    scenario, step = SCENARIOS[1], SOAK // 10
+    folder, port = scratch(), await free_port()
+    platform = PlatformProcess(folder, port)
+    lines = ["| commands | resident MB | commands/s |", "|--:|--:|--:|"]
+    work = progress.add_task("soak", total=10)
+    try:
+        await platform.start()
+        for number in range(10):
+            figures = await measure_platform(platform, port, scenario, step, None)
+            megabytes = platform.rss_octets() / 1_000_000
+            lines.append(f"| {(number + 1) * step:,} | {megabytes:.0f} | {figures.per_second:,.0f} |")
+            progress.update(work, advance=1)
+        await platform.stop()
+    finally:
+        await platform.kill()
+        shutil.rmtree(folder)
+    return "\n".join([f"# Soak, {scenario.name}", "", *lines, ""])
+
+
+async def profile(progress: Progress) -> str:
+    """Where the time goes at full speed, by scenario; the profiler itself slows everything down."""
+    texts = []
+    for scenario in SCENARIOS:
+        progress.add_task(scenario.name, total=None)
+        folder, port = scratch(), await free_port()
+        platform = PlatformProcess(folder, port, program=("-m", "bench.profiled", str(folder)))
+        try:
+            await platform.start()
+            await measure_platform(platform, port, scenario, PROFILED, None)
+            await platform.stop()
+            texts.append(f"=== {scenario.name}\n{shown(folder)}")
+        finally:
+            await platform.kill()
+            shutil.rmtree(folder)
+    return "\n".join(texts)
+
+
+async def table(size: Size, progress: Progress) -> str:
+    return markdown(await bench(size, progress), size.runs, size.full)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="some 20 seconds, for a first look; nothing is kept")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--quick", action="store_true", help="less than a minute, for a first look")
+    kinds.add_argument("--soak", action="store_true", help=f"memory over {SOAK:,} commands; kept in {SOAKED.name}")
+    kinds.add_argument("--profile", action="store_true", help="which functions the time goes to")
     options = parser.parse_args()
-    console = Console(stderr=True)
-    size = SIZES["quick" if options.quick else "full"]
-    with Progress(console=console, transient=True) as progress, asyncio.Runner(loop_factory=event_loop()) as runner:
-        try:
-            rows = runner.run(bench(size, progress))
-        except (Died, Wrong) as error:
-            sys.exit(f"bench: {error}")
-    text = markdown(rows, size.runs, size.full)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        if options.soak:
+            work, kept = soak(progress), SOAKED
+        elif options.profile:
+            work, kept = profile(progress), None
+        elif options.quick:
+            work, kept = table(SIZES["quick"], progress), None
+        else:
+            work, kept = table(SIZES["full"], progress), KEPT
+        with asyncio.Runner(loop_factory=event_loop()) as runner:
+            try:
+                text = runner.run(work)
+            except (Died, Wrong) as error:
+                sys.exit(f"bench: {error}")
     print(text)
-    if not options.quick:
-        KEPT.write_text(text)
+    if kept:
+        kept.write_text(text)
 
 
 if __name__ == "__main__":

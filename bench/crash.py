@@ -26,6 +26,9 @@ from vas.messages import RTHROTTLED
 SURE_S = 1.5
 TICK_S = 0.02
 THROTTLED_S = 0.3
+DEAF_S = 0.1
+RECOVERY_S = 0.5
+"""For which a platform that stood still cannot tell when what it reads has come."""
 ANSWERING_WITHIN_S = 40.0
 MESSAGE_ID_TLV = 0x1400
 PROGRAM = ("-m", "vas", "run")
@@ -150,7 +153,7 @@ class Crash:
             up_s = self._random.uniform(*self._plan.up_s)
             await asyncio.sleep(up_s / 2)
             self._faults.append(datetime.now(UTC))
-            simulator.smsc.drop_links()
+            await self._lose_answers(simulator)
             await asyncio.sleep(up_s / 2)
             if number % 2 == 0:
                 # Replies pile up, so that the kill finds some that were committed and have not left.
@@ -160,13 +163,20 @@ class Crash:
             self._faults.append(datetime.now(UTC))
             began = time.monotonic()
             await self._strike()
-            self._faults.append(datetime.now(UTC))
+            self._faults.append(datetime.now(UTC) + timedelta(seconds=RECOVERY_S))
             simulator.verdict = lambda pdu: 0
             if not self.platform.running:
                 await self.platform.start()
             await self._answering(simulator)
             self.restart_s.append(time.monotonic() - began)
         await asyncio.sleep(0.5 if self._plan.with_ids else 2 * SURE_S)
+
+    async def _lose_answers(self, simulator: Simulator) -> None:
+        """The SMSC hears nothing for a moment, then the line falls: what was answered meanwhile is delivered again."""
+        for session in simulator.smsc.sessions.values():
+            session.pause_writing()
+        await asyncio.sleep(DEAF_S)
+        simulator.smsc.drop_links()
 
     async def _strike(self) -> None:
         """What happens to the platform."""
@@ -195,7 +205,7 @@ class Crash:
 class Freeze(Crash):
     """It stands still until the SMSC has lost patience and delivered again, as a machine does that is moved."""
 
-    response_timer = timedelta(seconds=2)
+    response_timer = timedelta(seconds=3)
 
     async def _strike(self) -> None:
         with self.platform.frozen():

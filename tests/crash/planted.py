@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from gateway import link
 from vas.__main__ import app
 from vas.command import Command
 from vas.dispatch import Dispatch
 from vas.messages import ROK, Answer, Inbound
 from vas.outbox import Outbox
-from vas.sessions import Copy
+from vas.sessions import Copy, Sessions
 from vas.store import sqlite
 
 
@@ -24,6 +25,7 @@ def no_redelivery_check() -> None:
 
 def every_copy_a_redelivery() -> None:
     """Nobody may say the same thing twice."""
+    Sessions.confirm = lambda self, id_, ordinal: None  # type: ignore[method-assign]
     Command._judge = lambda self, earlier: Copy.REDELIVERY  # type: ignore[method-assign]
 
 
@@ -47,6 +49,11 @@ def synchronous_normal() -> None:
     sqlite.PRAGMAS = tuple(pragma.replace("=FULL", "=NORMAL") for pragma in sqlite.PRAGMAS)  # type: ignore[assignment]
 
 
+def standstill_unnoticed() -> None:
+    """Whatever is read has just come."""
+    link.HELD_UP_SECONDS = float("inf")
+
+
 BUGS: dict[str, Callable[[], None]] = {
     bug.__name__: bug
     for bug in (
@@ -55,6 +62,7 @@ BUGS: dict[str, Callable[[], None]] = {
         answer_before_commit,
         forgotten_replies,
         synchronous_normal,
+        standstill_unnoticed,
     )
 }
 
