@@ -14,6 +14,9 @@ from vas.errors import ServiceError
 from vas.messages import ROK, RX_T_APPN
 from vas.testing import ACCOUNT, Network
 
+tables = sa.MetaData()
+sa.Table("toy_word", tables, sa.Column("word", sa.Text, primary_key=True), sa.Index("toy_word_by_word", "word"))
+
 
 def paying(service: Service, ends: Callable[[int], None] = lambda amount: None) -> None:
     """PAY changes, sends and schedules, and then `ends` may raise."""
@@ -161,26 +164,31 @@ async def test_awaiting_anything_but_the_context_is_an_error_that_says_so(
         assert "ctx.call" in error
 
 
+def limit_pages(network: Network, pages: int) -> None:
+    """What the database may grow to: a full disk for the engine."""
+    network.node.store._connection.execute(f"PRAGMA max_page_count={pages}")  # type: ignore[union-attr]
+
+
 async def test_a_full_disk_is_nobodys_fault(toy: Toy) -> None:
-    service = toy.service()
+    service = toy.service(tables=tables)
+    caught: list[Exception] = []
 
     @service.sms("PAY {amount}")
     async def pay(ctx: Context, amount: int) -> Reply:
         await ctx.change(ctx.sender, spend, amount)
         try:
-            await ctx.load(MAI_NUMBER)
-        except Exception:
-            return ctx.reply("no", x="the handler must not see it")
-        return ctx.reply("done", x="x" * 100_000)
+            await ctx.execute("INSERT INTO toy_word VALUES (?)", (str(amount) * 100_000,))
+        except Exception as error:
+            caught.append(error)
+        return ctx.reply("done", x=amount)
 
     async with toy.network(service) as network:
         lan = network.phone(LAN)
-        limit = lambda pages: network.node.store._connection.execute(f"PRAGMA max_page_count={pages}")  # type: ignore[union-attr]  # noqa: E731
-        limit(1)
+        limit_pages(network, 1)
         assert await together(network, lan, "PAY 2", "PAY 3") == [RX_T_APPN, RX_T_APPN]
-        assert lan.texts == []
+        assert lan.texts == caught == []
         assert await rows(network, "SELECT * FROM inbox") == await rows(network, "SELECT * FROM dead_letter") == []
-        limit(1_000_000)
+        limit_pages(network, 1_000_000)
         assert await together(network, lan, "PAY 2", "PAY 3") == [ROK, ROK]
         assert await purse(network) == Purse(5)
 
@@ -192,21 +200,16 @@ async def test_the_platform_goes_on_by_itself_after_a_full_disk(toy: Toy) -> Non
     async with toy.network(service) as network:
         lan, mai = network.phone(LAN), network.phone(MAI)
         await lan.text("PAY 5", CODE)
-        network.node.store._connection.execute("PRAGMA max_page_count=1")  # type: ignore[union-attr]
+        limit_pages(network, 1)
         network.node.dispatch.session_confirmed(network._session, 99)
         assert await together(network, lan, *(f"PAY {amount}" for amount in range(40, 80))) == [RX_T_APPN] * 40
-        network.node.store._connection.execute("PRAGMA max_page_count=1000000")  # type: ignore[union-attr]
+        limit_pages(network, 1_000_000)
         assert await together(network, lan, "PAY 6") == [ROK]
         assert mai.texts == ["note 5", "note 6"]
         assert (99,) in await rows(network, "SELECT confirmed FROM session")
 
 
 # -- the service's own tables
-
-tables = sa.MetaData()
-word = sa.Table(
-    "toy_word", tables, sa.Column("word", sa.Text, primary_key=True), sa.Index("toy_word_by_length", "word")
-)
 
 
 def storing(service: Service) -> None:
@@ -230,7 +233,7 @@ async def test_a_services_own_tables_are_made_at_the_start_and_kept(toy: Toy) ->
         assert await lan.text("KEEP two", CODE) == "done 2"
         assert await rows(network, "SELECT name FROM sqlite_master WHERE name LIKE 'toy%' ORDER BY name") == [
             ("toy_word",),
-            ("toy_word_by_length",),
+            ("toy_word_by_word",),
         ]
 
 
