@@ -122,7 +122,7 @@ class Bind:
 
     def link_bound(self, link: Link) -> None:
         self.link, self._since = link, self._clock()
-        log.info("smpp.bound", account=self._settings.name, bind_type=self.bind_type, session=link.session)
+        log.info("smpp.bound", account=self._settings.name, bind_type=self.bind_type, session_id=link.session)
         self._owner.bind_up(self, link)
 
     def link_closed(self, link: Link) -> None:
@@ -139,7 +139,7 @@ class Bind:
             state=link.state.value if link else "connecting",
             since=self._since,
             system_id=self._settings.system_id,
-            session=link.session if link else 0,
+            session_id=link.session if link else 0,
             window_used=link.window_used if link else 0,
             window_max=self._settings.window,
             last_error=self._last_error,
