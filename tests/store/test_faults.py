@@ -15,8 +15,9 @@ from services.callme import callme
 from vas.errors import StoreError, StoreUnusable
 from vas.messages import ROK, RX_T_APPN, Inbound
 from vas.store.ids import moment
-from vas.store.sqlite import SqliteStore
+from vas.store.sqlite import EngineFailed, SqliteStore
 from vas.testing import ACCOUNT, Network, Phone, mount
+from vas.unit import Batch
 
 needs_fuse = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 LAN, MAI = "0912345678", "0987654321"
@@ -119,6 +120,25 @@ async def test_a_second_platform_on_the_same_database_does_not_start(tmp_path: P
         second = network(tmp_path)
         with pytest.raises(StoreUnusable, match="another platform runs on this database"):
             await second.__aenter__()
+
+
+class Raises:
+    """A work that fails in its own way."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+    async def run(self, batch: Batch) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+async def test_an_engine_that_fails_while_works_run_apart_takes_back_none_that_was_committed(tmp_path: Path) -> None:
+    async with network(tmp_path) as net:
+        engine = EngineFailed(sqlite3.OperationalError("disk I/O error"))
+        works = [Raises(None), Raises(ValueError("spoils the batch")), Raises(engine), Raises(None)]
+        kinds = [type(outcome) for outcome in await net.node.store.commit(works)]
+    assert kinds == [type(None), ValueError, StoreError, type(None)]
 
 
 def not_a_database(file: Path) -> None:

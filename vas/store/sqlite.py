@@ -182,8 +182,15 @@ class SqliteStore:
             if len(works) == 1:
                 return [error]
             # One work spoils its batch only once: run apart, it alone fails.
-            return [self._commit([work])[0] for work in works]
+            return [self._alone(work) for work in works]
         return [None] * len(works)
+
+    def _alone(self, work: Work) -> Exception | None:
+        """What came of it; that the engine fails now says nothing of those before it."""
+        try:
+            return self._commit([work])[0]
+        except StoreError as error:
+            return error
 
     def _transaction(self, connection: sqlite3.Connection, works: Sequence[Work]) -> None:
         token = secrets.token_bytes(_NONCE_BYTES)
