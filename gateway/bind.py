@@ -139,7 +139,7 @@ class Bind:
             state=link.state.value if link else "connecting",
             since=self._since,
             system_id=self._settings.system_id,
-            session_id=link.session if link else 0,
+            session=link.session if link else 0,
             window_used=link.window_used if link else 0,
             window_max=self._settings.window,
             last_error=self._last_error,

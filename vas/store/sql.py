@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Executable
@@ -25,14 +26,19 @@ class Query:
 
     def repeated(self, times: int) -> str:
         """The text of an insert of one row, for so many rows in one statement."""
-        group = "(" + ", ".join("?" * len(self.names)) + ")"
-        assert group in self.text
-        return self.text.replace(group, ", ".join([group] * times), 1)
+        return _repeated(self.text, len(self.names), times)
 
     def params(self, **values: object) -> tuple[object, ...]:
         """The tuple for the driver; raises KeyError for a name that was not given."""
         given = {**self.fixed, **values}
         return tuple(given[name] for name in self.names)
+
+
+@lru_cache(4096)
+def _repeated(text: str, columns: int, times: int) -> str:
+    group = "(" + ", ".join("?" * columns) + ")"
+    assert group in text
+    return text.replace(group, ", ".join([group] * times), 1)
 
 
 def compiled(statement: Executable, dialect: Dialect = SQLITE, columns: tuple[str, ...] | None = None) -> Query:

@@ -13,6 +13,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,11 +27,14 @@ from vas.store.checkpoint import Checkpointer
 from vas.store.ids import Ids, shard_of
 from vas.store.protocol import Work
 from vas.store.rows import DeadLetterRow, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
+from vas.store.sql import Query
 from vas.store.statements import Statements
 from vas.unit import Document, DocumentKey
 
 log = structlog.get_logger()
 T = TypeVar("T")
+ROWS_AT_ONCE = 64
+"""Rows that one statement writes; each size that occurs is a statement of its own in the connection's cache."""
 DOCUMENTS_KEPT = 50_000
 """Documents remembered between batches: this process alone writes them. Past it all are forgotten."""
 _JSON = msgspec.json.Encoder().encode
@@ -146,7 +150,7 @@ class SqliteStore:
             ) from None
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, cached_statements=256, check_same_thread=False)
+        connection = sqlite3.connect(self.path, isolation_level=None, cached_statements=1024, check_same_thread=False)
         for pragma in PRAGMAS:
             connection.execute(pragma)
         self._connection = connection
@@ -345,12 +349,23 @@ class SqliteBatch:
             (self.sql.insert_job, self.jobs),
             (self.sql.insert_dead_letter, self.dead_letters),
             (self.sql.put_talk, [row for row in self._talks.values() if row is not None]),
-            (self.sql.end_talk, [(shard_of(digits), digits) for digits, row in self._talks.items() if row is None]),
             (self.sql.put_state, self._changed_documents()),
         )
         for statement, rows in many:
-            if rows:
-                self._run_many(statement.text, rows)
+            self._write_rows(statement, list(rows))
+        over = [(shard_of(digits), digits) for digits, row in self._talks.items() if row is None]
+        if over:
+            self._run_many(self.sql.end_talk.text, over)
+
+    def _write_rows(self, statement: Query, rows: list[Sequence[object]]) -> None:
+        """Many rows a statement: for every statement sqlite3 lets go of the interpreter lock, and the event loop,
+        when it is busy, takes it each time."""
+        whole = len(rows) - len(rows) % ROWS_AT_ONCE
+        for start in range(0, whole, ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            self._execute(statement.repeated(ROWS_AT_ONCE), tuple(chain.from_iterable(some)))
+        if whole < len(rows):
+            self._execute(statement.repeated(len(rows) - whole), tuple(chain.from_iterable(rows[whole:])))
 
     def change(self, key: DocumentKey, document: Document) -> None:
         self._changed[key] = document
