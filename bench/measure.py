@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -21,6 +22,8 @@ OUTSTANDING = 150
 """Commands without a reply at full speed."""
 PHONES = 10_000
 BOUND_WITHIN_S = 20.0
+LINGER = timedelta(seconds=1.5)
+"""So that the last answers are confirmed before the links are closed: the next load repeats these very commands."""
 
 
 class Scenario(NamedTuple):
@@ -88,7 +91,7 @@ def _settings(port: int) -> Settings:
 def _plan(scenario: Scenario, messages: int, rate: float | None, phones: int) -> Plan:
     return Plan(
         messages=messages, text=scenario.text, to=SHORT_CODE, phones=phones, outstanding=OUTSTANDING, rate=rate,
-        binds=BINDS, receipts=scenario.receipts,
+        binds=BINDS, receipts=scenario.receipts, linger=LINGER,
     )  # fmt: skip
 
 
