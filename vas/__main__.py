@@ -167,7 +167,7 @@ def config_check(config: ConfigFile = CONFIG) -> None:
 def db_backup(file: Annotated[Path, typer.Argument(help="The copy to make.")], config: ConfigFile = CONFIG) -> None:
     """Copy the database, also while the platform runs; the copy is whole and synced when this ends."""
     from vas.assembly import database
-    from vas.store.sqlite import backup
+    from vas.store.backup import backup
 
     with _plain_errors():
         with Console(stderr=True).status("copying …"):

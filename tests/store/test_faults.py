@@ -15,7 +15,8 @@ from services.callme import callme
 from vas.errors import StoreError, StoreUnusable
 from vas.messages import ROK, RX_T_APPN, Inbound
 from vas.store.ids import moment
-from vas.store.sqlite import EngineFailed, SqliteStore
+from vas.store.sqlite import SqliteStore
+from vas.store.sqlite_batch import EngineFailed
 from vas.testing import ACCOUNT, Network, Phone, mount
 from vas.unit import Batch
 

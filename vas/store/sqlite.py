@@ -11,33 +11,28 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiosqlite
-import msgspec
 import structlog
 
-from vas.errors import CommitUnknown, ForeignAwait, StoreError, StoreUnusable
+from vas.errors import CommitUnknown, StoreError, StoreUnusable
 from vas.store import migrate
+from vas.store.backup import backup
 from vas.store.checkpoint import Checkpointer
-from vas.store.ids import Ids, shard_of
+from vas.store.ids import Ids
 from vas.store.protocol import Work
-from vas.store.rows import DeadLetterRow, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
-from vas.store.sql import Query
+from vas.store.sqlite_batch import HANDLERS_FAULT, EngineFailed, SqliteBatch, drive, result_code
 from vas.store.statements import Statements
 from vas.unit import Document, DocumentKey
 
 log = structlog.get_logger()
 T = TypeVar("T")
-ROWS_AT_ONCE = 64
-"""Rows that one statement writes; each size that occurs is a statement of its own in the connection's cache."""
 DOCUMENTS_KEPT = 50_000
 """Documents remembered between batches: this process alone writes them. Past it all are forgotten."""
-_JSON = msgspec.json.Encoder().encode
 
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -52,9 +47,6 @@ _BATCH_TOKEN, _HASH_KEY = "batch", "hash_key"
 _NONCE_BYTES = 8
 """Of a batch's token; the last id that was made follows it."""
 
-_HANDLERS_FAULT = frozenset(
-    {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE}
-)
 _WHAT_TO_DO = {
     sqlite3.SQLITE_FULL: "the disk is full: free some space; messages wait at the SMSC meanwhile",
     sqlite3.SQLITE_READONLY: "it cannot be written: check its owner and mode, and those of its folder",
@@ -211,7 +203,7 @@ class SqliteStore:
             raise self._explained(failed.error) from failed.error
         except sqlite3.Error as error:
             self._abandon(connection)
-            if _code(error) in _HANDLERS_FAULT:
+            if result_code(error) in HANDLERS_FAULT:
                 raise
             raise self._explained(error) from error
         except BaseException:
@@ -249,186 +241,7 @@ class SqliteStore:
             raise self._explained(error) from error
 
     def _explained(self, error: sqlite3.Error) -> StoreError:
-        code = _code(error)
+        code = result_code(error)
         advice = _WHAT_TO_DO.get(code, "")
         message = f"{self.path}: {error}" + (f": {advice}" if advice else "")
         return StoreUnusable(message) if code in _LASTING else StoreError(message)
-
-
-class EngineFailed(BaseException):
-    """The engine failed under a handler; not an Exception, so that no handler takes it for its own fault."""
-
-    def __init__(self, error: sqlite3.Error) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-class SqliteBatch:
-    """One open transaction (vas.unit.Batch)."""
-
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        sql: Statements,
-        ids: Ids,
-        now_ms: int,
-        documents: dict[DocumentKey, Document],
-    ) -> None:
-        self.now_ms = now_ms
-        self.sql = sql
-        self.documents = documents
-        self._changed: dict[DocumentKey, Document] = {}
-        self.inbox: list[InboxRow] = []
-        self.outbox: list[OutboxRow] = []
-        self.jobs: list[JobRow] = []
-        self.dead_letters: list[DeadLetterRow] = []
-        self.seen: dict[bytes, SeenRow] = {}
-        self._talks: dict[str, TalkRow | None] = {}
-        self._execute = connection.execute
-        self._run_many = connection.executemany
-        self._ids = ids
-
-    def new_id(self) -> int:
-        return self._ids.next(self.now_ms)
-
-    def _run(self, text: str, params: Sequence[object] = ()) -> sqlite3.Cursor:
-        try:
-            return self._execute(text, params)
-        except sqlite3.Error as error:
-            if _code(error) in _HANDLERS_FAULT:
-                raise
-            raise EngineFailed(error) from error
-
-    async def stored_document(self, key: DocumentKey) -> tuple[int, bytes] | None:
-        return self._run(self.sql.document.text, (shard_of(key.msisdn), key.msisdn, key.service)).fetchone()  # type: ignore[no-any-return]
-
-    async def seen_lasting(self, key: bytes) -> SeenRow | None:
-        query = self.sql.seen_lasting
-        row = self._run(query.text, query.params(key=key)).fetchone()
-        return SeenRow(*row) if row is not None else None
-
-    async def talk_of(self, msisdn: str) -> TalkRow | None:
-        if msisdn in self._talks:
-            return self._talks[msisdn]
-        row = self._run(self.sql.talk.text, (shard_of(msisdn), msisdn)).fetchone()
-        return TalkRow(*row) if row is not None else None
-
-    def put_talk(self, row: TalkRow) -> None:
-        self._talks[row.msisdn] = row
-
-    def end_talk(self, msisdn: str) -> None:
-        self._talks[msisdn] = None
-
-    def cancel_jobs(self, msisdn: str, service: str, key: str) -> None:
-        self.jobs = [job for job in self.jobs if (job.msisdn, job.service, job.key) != (msisdn, service, key)]
-        self._run(self.sql.cancel_jobs.text, (shard_of(msisdn), msisdn, service, key))
-
-    async def execute(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self._run(text, tuple(params)).fetchall()
-
-    async def execute_many(self, text: str, rows: Sequence[Sequence[object]]) -> None:
-        try:
-            self._run_many(text, rows)
-        except sqlite3.Error as error:
-            if _code(error) in _HANDLERS_FAULT:
-                raise
-            raise EngineFailed(error) from error
-
-    async def handle(self, handler: Coroutine[Any, Any, T]) -> T:
-        return drive(handler)
-
-    def savepoint(self) -> SqliteSavepoint:
-        return SqliteSavepoint(self._run)
-
-    def write(self) -> None:
-        """Everything that was gathered, table by table."""
-        many = (
-            (self.sql.put_seen, self.seen.values()),
-            (self.sql.insert_inbox, self.inbox),
-            (self.sql.insert_outbox, self.outbox),
-            (self.sql.insert_job, self.jobs),
-            (self.sql.insert_dead_letter, self.dead_letters),
-            (self.sql.put_talk, [row for row in self._talks.values() if row is not None]),
-            (self.sql.put_state, self._changed_documents()),
-        )
-        for statement, rows in many:
-            self._write_rows(statement, list(rows))
-        over = [(shard_of(digits), digits) for digits, row in self._talks.items() if row is None]
-        if over:
-            self._run_many(self.sql.end_talk.text, over)
-
-    def _write_rows(self, statement: Query, rows: list[Sequence[object]]) -> None:
-        """Many rows a statement: for every statement sqlite3 lets go of the interpreter lock, and the event loop,
-        when it is busy, takes it each time."""
-        whole = len(rows) - len(rows) % ROWS_AT_ONCE
-        for start in range(0, whole, ROWS_AT_ONCE):
-            some = rows[start : start + ROWS_AT_ONCE]
-            self._execute(statement.repeated(ROWS_AT_ONCE), tuple(chain.from_iterable(some)))
-        if whole < len(rows):
-            self._execute(statement.repeated(len(rows) - whole), tuple(chain.from_iterable(rows[whole:])))
-
-    def change(self, key: DocumentKey, document: Document) -> None:
-        self._changed[key] = document
-
-    def kept(self) -> None:
-        """The batch is committed: what it wrote is what the documents now are."""
-        for document in self._changed.values():
-            document.version += 1
-
-    def _changed_documents(self) -> list[tuple[object, ...]]:
-        return [
-            (shard_of(key.msisdn), key.msisdn, key.service, document.version + 1, _JSON(document.value))
-            for key, document in self._changed.items()
-        ]
-
-
-class SqliteSavepoint:
-    """A savepoint of a unit that uses its own tables (vas.unit.Savepoint)."""
-
-    def __init__(self, run: Callable[..., object]) -> None:
-        self._run = run
-        run("SAVEPOINT unit")
-
-    def release(self) -> None:
-        self._run("RELEASE unit")
-
-    def rollback(self) -> None:
-        self._run("ROLLBACK TO unit")
-        self._run("RELEASE unit")
-
-
-def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never really waits; raises ForeignAwait if it does."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    except RuntimeError as error:
-        if "no running event loop" in str(error):
-            raise ForeignAwait from error
-        raise
-    coroutine.close()
-    raise ForeignAwait
-
-
-def backup(source: Path, path: Path) -> None:
-    """Copy a database that may be in use, consistent and synced; raises StoreError with what is wrong."""
-    if path.exists():
-        raise StoreError(f"{path} exists already: choose another name, or move it away")
-    if not source.exists():
-        raise StoreError(f"{source}: no such database")
-    connection = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
-    try:
-        connection.execute("VACUUM INTO ?", (str(path),))
-        with path.open("rb") as copy:
-            os.fsync(copy.fileno())
-    except (sqlite3.Error, OSError) as error:
-        path.unlink(missing_ok=True)
-        raise StoreError(f"{path}: the backup failed: {error}") from error
-    finally:
-        connection.close()
-
-
-def _code(error: sqlite3.Error) -> int:
-    """The primary result code: SQLITE_IOERR for all of its kinds."""
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
