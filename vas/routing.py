@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from vas.context import Mounted
 from vas.errors import ConfigError, ServiceError, TriggerClash
+from vas.secret import Secret
 from vas.service import Handler
 from vas.triggers import Dialled, Kind, Placeholder, SmsTriggers, Trigger, UssdTriggers, sms_trigger, ussd_trigger
 
@@ -121,7 +122,9 @@ def _sms(mounted: Mounted) -> list[Trigger]:
     triggers = []
     for pattern, handler in mounted.service.sms_handlers:
         trigger = sms_trigger(pattern, _kinds(handler), Target(mounted, handler))
-        _complete(handler, pattern, {part.name for part in trigger.parts if isinstance(part, Placeholder)})
+        _complete(
+            handler, pattern, {part.name for part in trigger.parts if isinstance(part, Placeholder)}, trigger.secrets
+        )
         triggers.append(trigger)
     return triggers
 
@@ -136,16 +139,21 @@ def _ussd(mounted: Mounted) -> list[Dialled]:
     triggers = []
     for pattern, handler in mounted.service.ussd_handlers:
         dialled = ussd_trigger(pattern, mounted.ussd_base, _kinds(handler), Target(mounted, handler))
-        _complete(handler, pattern, set(dialled.names))
+        _complete(handler, pattern, set(dialled.names), frozenset(dialled.secrets))
         triggers.append(dialled)
     return triggers
 
 
-def _complete(handler: Handler, pattern: str, given: set[str]) -> None:
-    """Raises ServiceError if the handler needs a value that no placeholder gives."""
+def _complete(handler: Handler, pattern: str, given: set[str], secrets: frozenset[str]) -> None:
+    """Raises ServiceError if the handler needs a value that no placeholder gives, or only one of both says "secret"."""
     for name in handler.needs:
         if name not in given:
             raise ServiceError(f"trigger {pattern!r}: the handler {handler.name} needs {name!r}: write {{{name}}}")
+    for name in given:
+        if (handler.types.get(name) is Secret) != (name in secrets):
+            raise ServiceError(
+                f"trigger {pattern!r}: a secret is written {{{name}:secret}} and is a vas.Secret in {handler.name}"
+            )
 
 
 def _kinds(handler: Handler) -> dict[str, Kind]:

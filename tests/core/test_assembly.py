@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.toys import Toy
-from vas import Context, Service, Talk, assembly
+from vas import Context, Secret, Service, Talk, assembly
 from vas.config import load
 from vas.errors import ConfigError, ServiceError, TriggerClash
 from vas.routing import Router
@@ -115,3 +115,21 @@ def test_a_parameter_without_a_placeholder_stops_the_start(toy: Toy) -> None:
 
     with pytest.raises(ServiceError, match="'name'"):
         Router([mount(service, short_codes=["9000"])], mount(selfcare))
+
+
+@pytest.mark.parametrize(("sms", "ussd", "kind"), [
+    ("PAY {pin}", "#", Secret), ("PAY {pin:secret}", "#", str),
+    ("PAY", "*{pin}#", Secret), ("PAY", "*{pin:secret}#", str),
+])  # fmt: skip
+def test_what_only_the_trigger_or_only_the_handler_calls_a_secret_stops_the_start(
+    toy: Toy, sms: str, ussd: str, kind: type
+) -> None:
+    service = toy.service()
+
+    async def pay(ctx: Context, pin: object = None) -> None: ...
+
+    pay.__annotations__["pin"] = kind
+    service.sms(sms)(pay)
+    service.ussd(ussd)(pay)
+    with pytest.raises(ServiceError, match=r"\{pin:secret\} and is a vas\.Secret"):
+        Router([mount(service, short_codes=["9000"], ussd="*100")], mount(selfcare))
