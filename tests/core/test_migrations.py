@@ -100,6 +100,7 @@ async def test_a_backup_of_a_running_platform_is_whole_and_can_be_run(toy: Toy) 
             assert notes[0] == "before"
             assert notes == (await purse(network)).notes[: len(notes)]
             assert await rows(restored, "PRAGMA integrity_check") == [("ok",)]
+            await restored.settled()
             assert await restored.phone(LAN).text("NOTE after", CODE) == "done after"
 
 
