@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import structlog
 
-from vas.context import Context, Outcome, Reply, Suspended
+from vas.context import Context, Outcome, Reply, call_key
 from vas.core import Core
 from vas.errors import Refused, ServiceError
 from vas.journal import Journal
 from vas.messages import Msisdn
 from vas.routing import Target
-from vas.running import Call, Made, bury, run_handler
+from vas.running import Call, Made, bury, run_handler, where
 from vas.settling import CALL_PATIENCE_MS
 from vas.store.protocol import Submit
 from vas.store.rows import JobRow
@@ -33,10 +33,13 @@ AGAIN_AFTER_S = (1, 5, 15, 60, 300, 900)
 
 
 class Answer(msgspec.Struct):
-    """What the outside world gave: a value, or the key of the text that says no."""
+    """What came of one call: a value, or the key of the text that says no, or why it cannot be made."""
 
+    key: str
+    """Of the call that it answers."""
     value: Any = None
     refused: str = ""
+    fault: str = ""
 
 
 class Calls:
@@ -52,9 +55,17 @@ class Calls:
     def start(self, call: Call) -> None:
         """Ask, unless this is being asked already."""
         if call.job.id not in self._in_progress:
-            task = asyncio.get_running_loop().create_task(self._ask(call))
-            self._in_progress[call.job.id] = task
-            task.add_done_callback(lambda _: self._in_progress.pop(call.job.id, None))
+            self._begin(call.job.id, self._ask(call))
+
+    def go_on_later(self, job: JobRow, answer: Answer) -> None:
+        """The store failed: try again to write the answer down."""
+        if job.id not in self._in_progress:
+            self._begin(job.id, self._wait(job, answer))
+
+    def _begin(self, job_id: int, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._in_progress[job_id] = task
+        task.add_done_callback(lambda _: self._in_progress.pop(job_id, None))
 
     def in_progress(self, job_id: int) -> bool:
         return job_id in self._in_progress
@@ -68,15 +79,23 @@ class Calls:
         for attempt in range(1_000_000):
             async with self._room:
                 try:
-                    answer = Answer(await suspended.run(*suspended.args_, key=suspended.key))
+                    answer = Answer(suspended.key, await suspended.run(*suspended.args_, key=suspended.key))
                     break
                 except Refused as refused:
-                    answer = Answer(refused.params, refused.key)
+                    answer = Answer(suspended.key, refused.params, refused.key)
+                    break
+                except ServiceError as error:
+                    # Only its class and place: its message may repeat a secret.
+                    answer = Answer(suspended.key, fault=f"{type(error).__name__} in the call: {where(error)}")
                     break
                 except Exception as error:
                     log.warning("call.failed", service=job.service, name=job.name, job=job.id, attempt=attempt + 1,
                                 error=type(error).__name__)  # fmt: skip
             await asyncio.sleep(AGAIN_AFTER_S[min(attempt, len(AGAIN_AFTER_S) - 1)])
+        self._submit(GoOn(self._core, self, job, answer))
+
+    async def _wait(self, job: JobRow, answer: Answer) -> None:
+        await asyncio.sleep(AGAIN_AFTER_S[0])
         self._submit(GoOn(self._core, self, job, answer))
 
     def followed(self, made: Made) -> None:
@@ -112,18 +131,7 @@ class GoOn:
         self._calls.followed(self._made)
 
     def lost(self, error: Exception) -> None:
-        # The answer is repeated by whoever gave it: the key is the same.
-        self._calls.start(Call(self._job, _answered_before(self._answer)))
-
-
-def _answered_before(answer: Answer) -> Suspended:
-    async def again(*, key: str) -> Any:
-        await asyncio.sleep(1)
-        if answer.refused:
-            raise Refused(answer.refused, **answer.value)
-        return answer.value
-
-    return Suspended(again, (), "")
+        self._calls.go_on_later(self._job, self._answer)
 
 
 async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answer | None) -> None:
@@ -132,8 +140,11 @@ async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answe
     body = msgspec.json.decode(job.body)
     journal = Journal.decode(body["journal"].encode())
     if answer is not None:
+        if answer.key != call_key(job.cause, len(journal.entries) - 1):
+            # It was asked twice, and the handler has gone on to another call since.
+            return
         entry = journal.entries[-1]
-        entry.done, entry.value, entry.refused = True, answer.value, answer.refused
+        entry.done, entry.value, entry.refused, entry.fault = True, answer.value, answer.refused, answer.fault
     unit = Unit(batch, batch.new_id())
     try:
         target, context, start = await _again(core, unit, job, body, journal)

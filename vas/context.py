@@ -262,7 +262,8 @@ class Context(Generic[C, S]):
 
         What was done before this is committed first, together with the intent and the key; whatever
         happens, the call is repeated with the same key and the same arguments until it gives a value or
-        raises Refused. An exception after this undoes only what follows it.
+        raises Refused. A ServiceError of `run` is its own fault, as when it needs a secret that is gone: it is
+        raised here too. An exception after this undoes only what follows it.
         """
         step = f"call:{name}"
         at = self._journal.at
@@ -270,7 +271,9 @@ class Context(Generic[C, S]):
         if entry is None:
             entry = self._journal.record(step, done=False)
         if not entry.done:
-            raise Suspended(run, args, f"{self.id}:{at}")
+            raise Suspended(run, args, call_key(self.id, at))
+        if entry.fault:
+            raise ServiceError(entry.fault)
         if entry.refused:
             raise Refused(entry.refused, **(entry.value or {}))
         return restored(entry.value, inspect.get_annotations(run, eval_str=True).get("return", Any))  # type: ignore[no-any-return]
@@ -330,6 +333,11 @@ class Context(Generic[C, S]):
         """The row that carries a reply to the sender by SMS."""
         text = self._written(self._subscriber, reply.key, reply.params)
         return self._message(self.sender, reply.key, text, reply.params, None, False, None, None)
+
+
+def call_key(cause: int, place: int) -> str:
+    """The same for every attempt of a call: the unit or talk that makes it, and its place in the journal."""
+    return f"{cause}:{place}"
 
 
 def _ms(duration: timedelta) -> int:

@@ -29,6 +29,8 @@ class Entry(msgspec.Struct, omit_defaults=True):
     """The answer was used in its own turn and is not kept."""
     refused: str = ""
     """The text key with which the outside world said no."""
+    fault: str = ""
+    """Why the outside world could not be asked at all."""
 
 
 class Journal:

@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from tests.core.toys import CODE, LAN, LAN_NUMBER, MAI, MAI_NUMBER, Purse, Toy, inbound, offer, purse, rows, spend
-from vas import Context, Msisdn, Outcome, Refused, Reply, Service, Talk, fold
+from vas import Context, Msisdn, Outcome, Refused, Reply, Secret, Service, Talk, fold
+from vas.calls import Answer, GoOn
+from vas.store.rows import JobRow
 from vas.testing import ACCOUNT, Network
 
 
@@ -382,3 +384,62 @@ async def test_a_recurring_job_that_answers_nobody_in_particular_is_a_fault(toy:
         assert network.sent == []
         [(error,)] = await rows(network, "SELECT error FROM dead_letter")
         assert "has no sender" in error
+
+
+async def test_a_call_that_needs_a_secret_which_a_power_cut_took_ends_in_an_apology(toy: Toy, bank: Bank) -> None:
+    service = toy.service()
+    typed: list[str] = []
+
+    async def debit_with(pin: Secret, *, key: str) -> str:
+        typed.append(pin.reveal())
+        await bank.closed.wait()
+        return "r1"
+
+    @service.sms("PAY {pin:secret}")
+    async def pay(ctx: Context, pin: Secret) -> Reply:
+        await ctx.change(ctx.sender, spend, 5)
+        return ctx.reply("done", x=await ctx.call("debit", debit_with, pin))
+
+    bank.closed.clear()
+    bank.was_asked.set()
+    async with toy.network(service) as network:
+        await asking(network, bank, "PAY 739146")
+        async with toy.crashed(network, service) as after:
+            bank.closed.set()
+            await after.settled()
+            assert typed == ["739146"]
+            [apology] = after.phone(LAN).texts
+            assert "gap loi khi dang xu ly" in fold(apology)
+            assert await purse(after) == Purse(5)
+            assert await rows(after, "SELECT * FROM job") == []
+            [(kind, error)] = await rows(after, "SELECT kind, error FROM dead_letter")
+            assert kind == "call"
+            assert "ServiceError in the call" in error
+
+
+async def test_an_answer_that_comes_twice_is_not_taken_for_that_of_the_next_call(toy: Toy, bank: Bank) -> None:
+    service = toy.service()
+
+    @service.sms("PAY {amount}")
+    async def pay(ctx: Context, amount: int) -> Reply:
+        first = await ctx.call("debit", bank.debit, ctx.sender, amount)
+        second = await ctx.call("debit", bank.debit, ctx.sender, amount + 1)
+        return ctx.reply("done", x=f"{first.amount} {second.amount}")
+
+    bank.closed.clear()
+    async with toy.network(service) as network:
+        await asking(network, bank, "PAY 10")
+        node = network.node
+        [job] = await rows(network, "SELECT * FROM job")
+        again = GoOn(node.core, node.calls, JobRow(*job), Answer(bank.asked[0][0], "the first answer"))
+        bank.was_asked.clear()
+        bank.closed.set()
+        await asyncio.sleep(0)
+        bank.closed.clear()
+        async with asyncio.timeout(5):
+            await bank.was_asked.wait()
+        node.dispatch.submit(again)
+        await node.dispatch.drained()
+        bank.closed.set()
+        await network.settled()
+        assert network.phone(LAN).texts == ["done 1 1.1"]
