@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from vas.errors import VasError
+from vas.errors import Refused, VasError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +110,8 @@ def phone(
     with _plain_errors():
         try:
             _run(run_phone(url, Msisdn.parse(number).digits))
+        except Refused:
+            raise VasError(f"{number!r} is no phone number; try 0912345678") from None
         except aiohttp.ClientError:
             raise VasError(
                 f"no simulator answers at {url}: start `vas simulator`, or name another with --url"

@@ -45,6 +45,10 @@ def mounted_services(settings: Settings) -> list[Mounted]:
         service = installed[name].load()
         if not isinstance(service, Service):
             raise ConfigError(f"services.{name}: {installed[name].value} is not a vas.Service")
+        if section.ussd and not section.short_codes:
+            raise ConfigError(
+                f"services.{name}.short_codes: a service with ussd needs at least one, to send its messages from"
+            )
         config = settings.service_settings(name, service.config_type)
         mounted.append(Mounted(service, config, section.short_codes, section.ussd or ""))
     return mounted
@@ -118,10 +122,11 @@ class Installation:
     async def start(self) -> None:
         """Raises ConfigError or StoreUnusable, with everything that was begun taken down again."""
         try:
-            await self.node.start()
+            await self.node.open()
             desk = self._desk()
             await admin.make_first_key(desk, self.settings.admin.first_key_file)
             self._admin = await admin.serve(desk, *self.settings.admin.listen)
+            await self.node.connect()
             self.operations.start()
         except BaseException:
             await self.stop()

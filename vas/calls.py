@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 AT_ONCE = 100
 """Calls in progress at a time."""
+COMMANDS = ("command", "talk")
+"""The kinds of handlers for whose answer a subscriber waits."""
 AGAIN_AFTER_S = (1, 5, 15, 60, 300, 900)
 """Waits between attempts of one call; the last one repeats."""
 
@@ -152,7 +154,7 @@ async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answe
         log.error("call.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
         await put_off(batch, job)
         return
-    apology = "apology_halfway" if body["kind"] in ("command", "talk") else ""
+    apology = "apology_halfway" if body["kind"] in COMMANDS else ""
     ran = await run_handler(core, target, context, partial(_no_questions, start), by_sms=True, apology=apology)
     if ran.suspended is not None:
         body["journal"] = context.journal_json().decode()
@@ -195,7 +197,15 @@ async def _again(
     subscriber = await unit.document(DOCUMENT, Subscriber, sender)
     kind = Talk if body["kind"] == "talk" else Context
     context = kind(
-        unit, mounted, core.platform, sender, subscriber, journal, body.get("source", ""), body.get("account", "")
+        unit,
+        mounted,
+        core.platform,
+        sender,
+        subscriber,
+        journal,
+        body.get("source", ""),
+        body.get("account", ""),
+        waited_for=body["kind"] in COMMANDS,
     )
     context.id = job.cause
     if isinstance(context, Talk):

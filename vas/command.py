@@ -34,6 +34,7 @@ class Command:
         """The other session's peer was asked for a sign of life, so its answer counts as confirmed if it gave one."""
         self.received_ms = milliseconds(inbound.received_at)
         self._read_ms = core.clock_ms()
+        self._asked_about: SeenRow | None = None
         self._key = b""
         self._reset()
 
@@ -48,12 +49,15 @@ class Command:
         self._reset()
         self._key = self._key or self._hash()
         earlier = batch.seen.get(self._key) or self.core.sessions.earlier(self._key)
+        # What it was a copy of counts, even if another copy of that was answered and confirmed meanwhile.
+        earlier = earlier or self._asked_about
         if earlier is None and self.inbound.message_id:
             earlier = await batch.seen_lasting(self._key)
         if earlier is not None:
             kind = self._judge(earlier)
             if kind is Copy.ASK:
                 self.ask_session = earlier.session
+                self._asked_about = earlier
                 return
             if kind is Copy.REDELIVERY:
                 await self._again(batch, earlier)

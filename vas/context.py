@@ -97,7 +97,10 @@ class Context(Generic[C, S]):
         journal: Journal | None = None,
         source: str = "",
         account: str = "",
+        *,
+        waited_for: bool = True,
     ) -> None:
+        """`waited_for`: a subscriber has just asked for this, so what it sends overtakes what nobody waits for."""
         self.unit = unit
         self.id = unit.id
         self.sender = sender
@@ -109,6 +112,7 @@ class Context(Generic[C, S]):
         self._journal = journal if journal is not None else Journal()
         self.source = source or (mounted.short_codes[0] if mounted.short_codes else "")
         self._account = account
+        self._waited_for = waited_for
 
     # -- the unit's own clock
 
@@ -144,6 +148,7 @@ class Context(Generic[C, S]):
         if entry is not None:
             return restored(entry.value, self._service.state_type)  # type: ignore[no-any-return]
         value = rule(await self.unit.document(self._service.name, self._service.state_type, of), *args, **kwargs)
+        _check_kind(value, self._service.state_type, name)
         self.unit.put(self._service.name, of, value, name)
         self._journal.record(step, value)
         return value
@@ -171,6 +176,7 @@ class Context(Generic[C, S]):
             value: Subscriber = restored(entry.value, Subscriber)
         else:
             value = rule(await self.unit.document(DOCUMENT, Subscriber, of), *args, **kwargs)
+            _check_kind(value, Subscriber, rule.__name__)
             self.unit.put(DOCUMENT, of, value, rule.__name__)
             self._journal.record(step, value)
         if of == self.sender:
@@ -240,7 +246,7 @@ class Context(Generic[C, S]):
             return int(entry.value)
         if name not in self._service.jobs:
             raise ServiceError(f"{self._service.name}.{name}: decorate it with @{self._service.name}.job")
-        due_ms = milliseconds(at) if at is not None else self.unit.batch.now_ms + _ms(after or timedelta())
+        due_ms = _aware_ms(at) if at is not None else self.unit.batch.now_ms + _ms(after or timedelta())
         row = job_row(
             self.unit.batch, msisdn=self.sender.digits, due_ms=due_ms, kind="job", service=self._service.name,
             name=name, key=key, cause=self.unit.id, body=args,
@@ -251,6 +257,8 @@ class Context(Generic[C, S]):
 
     async def cancel(self, key: str) -> None:
         """Cancel this subscriber's jobs that were scheduled with this key and have not run."""
+        if not key:
+            raise ServiceError("ctx.cancel needs the key that ctx.later was given")
         step = f"cancel:{key}"
         if self._journal.recorded(step) is None:
             self.unit.jobs = [row for row in self.unit.jobs if row.key != key]
@@ -317,11 +325,11 @@ class Context(Generic[C, S]):
         if settle and settle not in self._service.outcomes:
             raise ServiceError(f"{self._service.name}.{settle}: decorate it with @{self._service.name}.outcome")
         now_ms = self.unit.batch.now_ms
-        due_ms = max(now_ms, milliseconds(at)) if at is not None else now_ms
+        due_ms = max(now_ms, _aware_ms(at)) if at is not None else now_ms
         return OutboxRow(
             shard_of(to.digits), to.digits, self.unit.batch.new_id(), self.unit.id, self.sender.digits,
             self._service.name, "sms", self.source, self._account, text, key,
-            _told(params) if settle else b"", settle, once, at is None,
+            _told(params) if settle else b"", settle, once, self._waited_for and at is None,
             now_ms, due_ms + _ms(valid or self._platform.validity), due_ms,
         )  # fmt: skip
 
@@ -338,6 +346,18 @@ class Context(Generic[C, S]):
 def call_key(cause: int, place: int) -> str:
     """The same for every attempt of a call: the unit or talk that makes it, and its place in the journal."""
     return f"{cause}:{place}"
+
+
+def _check_kind(value: object, kind: type[Any], rule: str) -> None:
+    """Raises ServiceError for what could be written and never read again."""
+    if not isinstance(value, kind):
+        raise ServiceError(f"the rule {rule} gave a {type(value).__name__}, not a {kind.__name__}: does it return it?")
+
+
+def _aware_ms(at: datetime) -> int:
+    if at.tzinfo is None:
+        raise ServiceError(f"at={at}: a moment without a time zone; make it from ctx.now")
+    return milliseconds(at)
 
 
 def _ms(duration: timedelta) -> int:

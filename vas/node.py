@@ -80,6 +80,11 @@ class Node:
 
     async def start(self) -> None:
         """Raises StoreUnusable or ConfigError with what a person must do."""
+        await self.open()
+        await self.connect()
+
+    async def open(self) -> None:
+        """All but the links: the store, and what the last run has left."""
         setup = self.setup
         await self.store.open()
         self.core = Core(
@@ -98,6 +103,9 @@ class Node:
         await self._create_tables()
         await self._restore()
         self.started_ms = setup.clock_ms()
+
+    async def connect(self) -> None:
+        """Begin to work, and to bind."""
         self._ticker = asyncio.create_task(self._tick())
         await self.gateway.start()
 

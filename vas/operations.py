@@ -185,8 +185,12 @@ class Replay:
         since = await batch.execute(
             query.text,
             query.params(
-                shard=shard_of(letter.msisdn), msisdn=letter.msisdn, handler=letter.handler, after_id=letter.cause
-            ),
+                shard=shard_of(letter.msisdn),
+                msisdn=letter.msisdn,
+                service=letter.service,
+                handler=letter.handler,
+                after_id=letter.cause,
+            ),  # fmt: skip
         )
         warning = "the subscriber has since succeeded with the same command" if since else ""
         return ReplayResult(result, replies, changes, warning)

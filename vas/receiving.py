@@ -32,7 +32,7 @@ class ReceiptWork:
     async def run(self, batch: Batch) -> None:
         self._made = Made()
         receipt = self._receipt
-        if not receipt.state.final:
+        if not receipt.state.final or not receipt.smsc_id:
             return
         msisdn = number(receipt.msisdn)
         query = batch.sql.receipt_came

@@ -121,13 +121,16 @@ class DueJobs:
         self._next_ms = next_ms if next_ms is not None else NEVER_MS
 
     async def _job(self, batch: Batch, job: JobRow) -> None:
+        given = {"given_shard": job.shard, "given_msisdn": job.msisdn, "given_id": job.id}
+        if not await batch.execute(batch.sql.job_row.text, batch.sql.job_row.params(**given)):
+            # One that ran just before has cancelled it.
+            return
         try:
             await run_job(self._core, batch, self._made, job)
         except ServiceError as error:
             log.error("job.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
             await put_off(batch, job)
             return
-        given = {"given_shard": job.shard, "given_msisdn": job.msisdn, "given_id": job.id}
         await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**given))
 
     def committed(self) -> None:
@@ -144,7 +147,7 @@ async def run_job(core: Core, batch: Batch, made: Made, job: JobRow) -> None:
     unit = Unit(batch, batch.new_id())
     sender = Msisdn(job.msisdn)
     subscriber = await unit.document(DOCUMENT, Subscriber, sender)
-    context: Context = Context(unit, target.mounted, core.platform, sender, subscriber)
+    context: Context = Context(unit, target.mounted, core.platform, sender, subscriber, waited_for=False)
     ran = await run_handler(
         core, target, context, lambda: target.handler.run(context, **target.handler.arguments(args)),
         by_sms=True, apology="",

@@ -49,7 +49,7 @@ async def tell(
         return
     unit = Unit(batch, batch.new_id())
     subscriber = await unit.document(DOCUMENT, Subscriber, origin)
-    context: Context = Context(unit, target.mounted, core.platform, origin, subscriber)
+    context: Context = Context(unit, target.mounted, core.platform, origin, subscriber, waited_for=False)
     ran = await run_handler(
         core, target, context, lambda: target.handler.run(context, outcome), by_sms=True, apology=""
     )

@@ -338,12 +338,13 @@ class Statements:
 
     @cached_property
     def succeeded_since(self) -> Query:
-        """Whether the same handler has answered this subscriber after the message that failed."""
+        """Whether the same handler of the same service has answered this subscriber after the message that failed."""
         return self._compile(
             select(inbox.c.id)
             .where(
                 inbox.c.msisdn == bindparam("msisdn"),
                 inbox.c.shard == bindparam("shard"),
+                inbox.c.service == bindparam("service"),
                 inbox.c.handler == bindparam("handler"),
                 inbox.c.result == "answered",
                 inbox.c.id > bindparam("after_id"),
