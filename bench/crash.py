@@ -91,6 +91,8 @@ class Crash:
 
     response_timer = timedelta(seconds=10)
     """After which the SMSC gives up on an answer and delivers again."""
+    throttles = True
+    """Whether the SMSC refuses for a moment before every other fault."""
 
     def __init__(self, plan: Plan, folder: Path, told: Callable[[str], None] = lambda what: None) -> None:
         self._plan = plan
@@ -155,7 +157,7 @@ class Crash:
             self._faults.append(datetime.now(UTC))
             await self._lose_answers(simulator)
             await asyncio.sleep(up_s / 2)
-            if number % 2 == 0:
+            if self.throttles and number % 2 == 0:
                 # Replies pile up, so that the kill finds some that were committed and have not left.
                 simulator.verdict = lambda pdu: RTHROTTLED
                 await asyncio.sleep(THROTTLED_S)
@@ -206,10 +208,11 @@ class Freeze(Crash):
     """It stands still until the SMSC has lost patience and delivered again, as a machine does that is moved."""
 
     response_timer = timedelta(seconds=3)
+    throttles = False  # a rate that is measured over a standstill takes minutes to recover
 
     async def _strike(self) -> None:
         with self.platform.frozen():
-            await asyncio.sleep(self._random.uniform(1.2, 2) * self.response_timer.total_seconds())
+            await asyncio.sleep(self._random.uniform(1.2, 2.2) * self.response_timer.total_seconds())
 
 
 class PowerCut(Crash):

@@ -108,6 +108,8 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._tick: asyncio.TimerHandle | None = None
         self._ticks = (0.0, 0.0)
+        self._lately: tuple[list[int], list[int]] = ([], [])
+        """What was answered before the last tick, and since."""
         self._buffer = bytearray()
         self._out: list[bytes] = []
         self._response_seconds = settings.response_timer.total_seconds()
@@ -177,6 +179,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = now = self._loop.time()
+        self._look_back(now)
         # The tick before the last one: after a standstill the loop may tick before it reads.
         self.arrived_at = self._ticks[0] if now - self._ticks[0] > HELD_UP_SECONDS else now
         self._buffer += data
@@ -266,6 +269,7 @@ class Link(asyncio.Protocol):
     def _answer(self, command_id: int, sequence: int, ordinal: int, arrived_at: float, status: int) -> None:
         if self.state is LinkState.CLOSED or not self._answers.answer(ordinal):
             return
+        self._lately[1].append(ordinal)
         now = self._loop.time()
         if now - arrived_at > self._late_seconds:
             self.counters.late_answers += 1
@@ -326,7 +330,9 @@ class Link(asyncio.Protocol):
 
     def _ticked(self) -> None:
         now = self._loop.time()
+        self._look_back(now)
         self._ticks = (self._ticks[1], now)
+        self._lately = (self._lately[1], [])
         self._tick = self._loop.call_later(TICK_SECONDS, self._ticked)
         self._expire(now)
         if self.state is LinkState.BOUND:
@@ -337,6 +343,14 @@ class Link(asyncio.Protocol):
                 self.enquire(partial(self._enquired, now))
         elif self.state is LinkState.UNBINDING and (self._settled or now >= self._ending_at):
             self._part()
+
+    def _look_back(self, now: float) -> None:
+        """After a standstill past the SMSC's patience: answers from before it may have left only now."""
+        if now - self._ticks[1] > self._late_seconds:
+            for ordinal in (*self._lately[0], *self._lately[1]):
+                self.counters.late_answers += 1
+                self._receiver.answered_late(self.session, ordinal)
+            self._lately = ([], [])
 
     def _expire(self, now: float) -> None:
         used = self.window_used
