@@ -190,7 +190,7 @@ class Replay:
                 service=letter.service,
                 handler=letter.handler,
                 after_id=letter.cause,
-            ),  # fmt: skip
+            ),
         )
         warning = "the subscriber has since succeeded with the same command" if since else ""
         return ReplayResult(result, replies, changes, warning)

@@ -49,6 +49,11 @@ def test_a_services_wrong_setting_is_named(tmp_path: Path) -> None:
         configured(tmp_path, "[services.callme]\nenabled = true\ndaily_limitt = 3\n")
 
 
+def test_a_service_that_could_send_from_no_number_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"services\.callme\.short_codes: .*needs at least one"):
+        configured(tmp_path, '[services.callme]\nenabled = true\nussd = "*105"\n')
+
+
 def test_another_engine_is_refused_clearly(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('[store]\nurl = "postgresql://vas:secret@db/vas"\n', "utf-8")

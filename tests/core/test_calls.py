@@ -72,6 +72,7 @@ async def test_a_handler_goes_on_with_what_the_outside_world_gave(toy: Toy, bank
     paying(service, bank)
     async with toy.network(service) as network:
         assert await network.phone(LAN).text("PAY 5", CODE) == f"done r1 0.5 02/03 {LAN}"
+        assert all(message.reply for message in network.sent)
         assert network.phone(MAI).texts == ["note begun", "note paid"]
         assert (await purse(network), await purse(network, MAI)) == (Purse(5), Purse(5))
         assert list(bank.moved.values()) == [5]
@@ -307,6 +308,7 @@ async def test_a_job_may_ask_the_outside_world(toy: Toy, bank: Bank, fault: Exce
     async with toy.network(service) as network:
         await network.phone(LAN).text("LATER", CODE)
         assert await purse(network) == Purse(7)
+        assert not any(message.reply for message in network.sent)
         assert list(bank.moved.values()) == [7]
         assert network.phone(LAN).texts == ([f"note r1 {LAN}"] if fault is None else [])
         assert await rows(network, "SELECT * FROM job") == []

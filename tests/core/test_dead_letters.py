@@ -138,6 +138,18 @@ async def test_a_replay_warns_when_the_subscriber_has_since_succeeded(network: N
     assert "since succeeded" in result.warning  # type: ignore[attr-defined]
 
 
+async def test_what_the_subscriber_succeeded_in_elsewhere_is_no_warning(toy: Toy) -> None:
+    service, other = toy.service(), toy.service("other")
+    failing(service)
+    failing(other)
+    async with toy.network(service, other) as network:
+        await network.phone(LAN).text("PAY 5", CODE)
+        BROKEN.clear()
+        assert await network.phone(LAN).text("PAY 5", "9001") == "done 5"
+        result = await replay(network, dry_run=True)
+        assert result.warning == ""  # type: ignore[attr-defined]
+
+
 async def test_what_others_succeeded_in_is_no_warning(network: Network) -> None:
     await network.phone(LAN).text("PAY 5", CODE)
     BROKEN.clear()

@@ -95,6 +95,62 @@ async def test_a_job_is_cancelled_in_the_batch_that_made_it(toy: Toy) -> None:
         assert lan.texts == ["done tea", "note rice"]
 
 
+async def test_a_job_is_cancelled_by_one_that_is_due_at_the_same_time(toy: Toy) -> None:
+    service = toy.service()
+
+    @service.job
+    async def count(ctx: Context) -> None:
+        await ctx.change(ctx.sender, spend, 1)
+        await ctx.cancel("other")
+
+    @service.sms("BOTH")
+    async def both(ctx: Context) -> None:
+        for key in ("one", "other"):
+            await ctx.later(count, after=timedelta(minutes=1), key=key)
+
+    async with toy.network(service) as network:
+        await network.phone(LAN).text("BOTH", CODE)
+        await network.pass_time(timedelta(minutes=1))
+        assert await purse(network) == Purse(1)
+        assert await rows(network, "SELECT * FROM job") == []
+
+
+async def test_cancelling_without_a_key_is_a_fault_and_cancels_nothing(toy: Toy) -> None:
+    service = toy.service()
+    reminding(service)
+
+    @service.sms("FORGET")
+    async def forget(ctx: Context) -> None:
+        await ctx.cancel("")
+
+    async with toy.network(service) as network:
+        await network.phone(LAN).text("AT noon", CODE)
+        await network.phone(LAN).text("FORGET", CODE)
+        assert len(await rows(network, "SELECT * FROM job")) == 1
+        [(error,)] = await rows(network, "SELECT error FROM dead_letter")
+        assert "ctx.cancel needs the key" in error
+
+
+@pytest.mark.parametrize("what", ["job", "message"])
+async def test_a_moment_without_a_time_zone_is_a_fault(toy: Toy, what: str) -> None:
+    service = toy.service()
+    naive = datetime(2026, 3, 2, 12, 0)  # noqa: DTZ001
+
+    @service.job
+    async def remind(ctx: Context) -> None: ...
+
+    @service.sms("GO")
+    async def go(ctx: Context) -> None:
+        if what == "job":
+            await ctx.later(remind, at=naive)
+        await ctx.send(ctx.sender, "note", at=naive, x="")
+
+    async with toy.network(service) as network:
+        await network.phone(LAN).text("GO", CODE)
+        [(error,)] = await rows(network, "SELECT error FROM dead_letter")
+        assert "without a time zone" in error
+
+
 async def test_a_job_survives_a_restart(toy: Toy) -> None:
     service = toy.service()
     reminding(service)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.core.toys import CODE, LAN, MAI, MAI_NUMBER, Toy, noted, purse, rows
-from vas import Context, Outcome, Service
+from vas import Context, Outcome, Reply, Service
 from vas.messages import Outbound, ReceiptState, SendOutcome
 from vas.outbox import RETRY_AFTER_S
 from vas.testing import Network
@@ -317,3 +317,26 @@ async def _whatever(toy: Toy, steps: list[tuple[str, object]], limit: int) -> No
         assert Counter(result for _, result in told) == ended
     finally:
         await network.node.stop()
+
+
+async def test_only_what_a_subscriber_has_just_asked_for_overtakes_the_rest(toy: Toy) -> None:
+    service = toy.service()
+
+    @service.outcome
+    async def settle(ctx: Context, outcome: Outcome) -> None:
+        await ctx.send(MAI_NUMBER, "note", x="outcome")
+
+    @service.job
+    async def remind(ctx: Context) -> None:
+        await ctx.send(MAI_NUMBER, "note", x="job")
+
+    @service.sms("GO")
+    async def go(ctx: Context) -> Reply:
+        await ctx.send(MAI_NUMBER, "note", then=settle, x="command")
+        await ctx.later(remind)
+        return ctx.reply("done", x="")
+
+    async with toy.network(service) as network:
+        await network.phone(LAN).text("GO", CODE)
+        waited_for = {message.text.strip(): message.reply for message in network.sent}
+        assert waited_for == {"note command": True, "done": True, "note outcome": False, "note job": False}

@@ -100,6 +100,14 @@ async def test_a_receipt_that_comes_twice_is_told_once(network: Network, second:
     assert await told(network) == ["delivered"]
 
 
+async def test_a_receipt_that_names_no_message_is_acknowledged_and_waits_for_none(network: Network) -> None:
+    answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    receipt = Receipt(ACCOUNT, 0, 0, moment(network.now_ms), "", MAI_NUMBER.digits, ReceiptState.UNKNOWN)
+    network.node.dispatch.receive_receipt(receipt, answered.set_result)
+    assert await answered == ROK
+    assert await rows(network, "SELECT * FROM receipt") == []
+
+
 async def test_two_receipts_in_one_batch_are_told_once(network: Network) -> None:
     message = await asked(network)
     answers = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -330,3 +331,26 @@ async def test_a_command_is_answered_only_after_it_is_durable(toy: Toy) -> None:
         network.node.dispatch.receive(command, answer)
         await network.settled()
         assert stored == [(ROK, 1)]
+
+
+def forgets_to_return(document: object) -> Any:
+    """A rule as it is easily written wrongly."""
+
+
+@pytest.mark.parametrize("whose", ["service", "platform"])
+async def test_a_rule_that_returns_nothing_is_a_fault_and_spoils_no_document(toy: Toy, whose: str) -> None:
+    service = toy.service()
+    paying(service)
+
+    @service.sms("BAD")
+    async def bad(ctx: Context) -> None:
+        await (ctx.change if whose == "service" else ctx.change_subscriber)(ctx.sender, forgets_to_return)
+
+    async with toy.network(service) as network:
+        lan = network.phone(LAN)
+        await lan.text("BAD", CODE)
+        [(error,)] = await rows(network, "SELECT error FROM dead_letter")
+        assert "forgets_to_return gave a NoneType" in error
+        await network.restart()
+        await lan.text("PAY 5", CODE)
+        assert "done 5" in lan.texts
