@@ -12,7 +12,7 @@ ROOMS_OF_ALL = {"vas.__main__", "vas.assembly", "vas.serving", "vas.demo", "vas.
 """Where everything is put together: the command with its parts, and the phone that tests dial with."""
 ENGINES = {"vas.dispatch", "vas.outbox", "vas.admin"}
 """What drives the facilities, and is never imported by one."""
-DRIVERS = {*ENGINES, "vas.schedule", "vas.node", "vas.operations"}
+DRIVERS = {*ENGINES, "vas.submissions", "vas.schedule", "vas.node", "vas.operations"}
 """May import one another."""
 PURE = {
     *("gateway.pdu", "gateway.text", "gateway.receipts", "gateway.ussd"),

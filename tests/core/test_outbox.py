@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.core.toys import CODE, LAN, MAI, MAI_NUMBER, Toy, noted, purse, rows
 from vas import Context, Outcome, Reply, Service
 from vas.messages import Outbound, ReceiptState, SendOutcome
-from vas.outbox import RETRY_AFTER_S
+from vas.submissions import RETRY_AFTER_S
 from vas.testing import Network
 
 

@@ -1,0 +1,259 @@
+"""The works of the outbox: what is about to leave, how it went, what is due.
+
+What they find out is told to the `Outbox` once it is committed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from vas.core import Core
+from vas.messages import ReceiptState, SendOutcome, SendResult
+from vas.receiving import segment_ended
+from vas.running import Made
+from vas.settling import settle
+from vas.store.ids import milliseconds
+from vas.store.rows import OutboxRow, SentUpdate
+from vas.unit import Batch
+
+if TYPE_CHECKING:
+    from vas.outbox import Outbox
+
+RETRY_AFTER_S = (5, 30, 120, 600, 1800)
+"""Waits between counted attempts; when they are used up the message has failed."""
+NOT_SENT_AFTER_MS = 2_000
+"""How long a message that could not leave waits; it costs no attempt."""
+NO_RECEIPT_AFTER = timedelta(days=1)
+"""A message without a receipt by its validity and this has an unknown outcome."""
+RECEIPTS_AT_ONCE = 50
+"""Receipts that one statement makes ready for."""
+SCAN = 1_000
+"""Rows loaded from the store at a time."""
+NEVER_MS = 1 << 62
+
+
+class Sent(NamedTuple):
+    row: OutboxRow
+    result: SendResult
+
+
+class Claim:
+    """The work that writes down that a message which must not be doubled is about to leave.
+
+    If nothing more is known of it after a restart, it may have left, and is not sent again.
+    """
+
+    def __init__(self, outbox: Outbox, row: OutboxRow, received_ms: int) -> None:
+        self._outbox = outbox
+        self._row = row
+        self._received_ms = received_ms
+        self._claimed = False
+
+    async def run(self, batch: Batch) -> None:
+        query, row = batch.sql.outbox_claimed, self._row
+        self._claimed = bool(
+            await batch.execute(
+                query.text,
+                query.params(new_sent_ms=batch.now_ms, given_shard=row.shard, given_msisdn=row.msisdn, given_id=row.id),
+            )
+        )
+
+    def committed(self) -> None:
+        if self._claimed:
+            self._outbox.hand_over(self._row, self._received_ms)
+        else:
+            self._outbox.not_claimed(self._row)
+
+    def lost(self, error: Exception) -> None:
+        self._outbox.not_claimed(self._row)
+
+
+class RecordSent:
+    """The work that writes down how submissions ended, all that are known when its batch begins."""
+
+    def __init__(self, core: Core, outbox: Outbox, results: deque[Sent]) -> None:
+        self._core = core
+        self._outbox = outbox
+        self._results = results
+        self._taken: list[Sent] = []
+        self._wake: list[tuple[int, int]] = []
+        self._made = Made()
+
+    async def run(self, batch: Batch) -> None:
+        self._made, self._wake = Made(), []
+        while self._results:
+            self._taken.append(self._results.popleft())
+        await self._sent(batch, [sent for sent in self._taken if sent.result.outcome is SendOutcome.SENT])
+        for row, result in self._taken:
+            match result.outcome:
+                case SendOutcome.TEMPORARY:
+                    await self._temporary(batch, row, result)
+                case SendOutcome.PERMANENT if row.kind == "ussd":
+                    await self._not_sent(batch, row, result)
+                case SendOutcome.PERMANENT:
+                    await settle(
+                        self._core, batch, self._made, row, "failed", status=result.status, error="refused by the SMSC"
+                    )
+                case SendOutcome.UNANSWERED:
+                    await self._unanswered(batch, row)
+                case SendOutcome.NOT_SENT:
+                    await self._not_sent(batch, row, result)
+
+    async def _sent(self, batch: Batch, sent: list[Sent]) -> None:
+        """All that were accepted, in a few statements: this is the most frequent thing that is written."""
+        updates: list[SentUpdate] = []
+        expected: dict[tuple[str, str, str], OutboxRow] = {}
+        for row, result in sent:
+            ids = " ".join(result.smsc_ids)
+            give_up_ms = _give_up_ms(row) if row.settle else None
+            updates.append(
+                SentUpdate(
+                    result.account, give_up_ms, "sent", row.attempts + 1, result.segments, ids,
+                    milliseconds(result.at), 0, row.shard, row.msisdn, row.id,
+                )
+            )  # fmt: skip
+            if give_up_ms is not None:
+                self._wake.append((give_up_ms, row.id))
+            if row.settle or self._core.rules(result.account).all_receipts:
+                row = row._replace(account=result.account, segments=result.segments, smsc_ids=ids)
+                expected.update({(row.account, smsc_id, row.msisdn): row for smsc_id in result.smsc_ids})
+        await batch.execute_many(batch.sql.outbox_sent.text, updates)
+        await self._expect(batch, expected)
+
+    async def _expect(self, batch: Batch, expected: dict[tuple[str, str, str], OutboxRow]) -> None:
+        """Expect the receipts of these; those that came before the submit_sm_resp settle their message now."""
+        keys = list(expected)
+        for start in range(0, len(keys), RECEIPTS_AT_ONCE):
+            some = keys[start : start + RECEIPTS_AT_ONCE]
+            params = [value for key in some for value in (*key, expected[key].id, None, "", batch.now_ms)]
+            for *key, state, error in await batch.execute(batch.sql.receipt_expected.repeated(len(some)), params):
+                if state is not None:
+                    row = expected[key[0], key[1], key[2]]
+                    await segment_ended(self._core, batch, self._made, row, ReceiptState(state), error)
+
+    async def _temporary(self, batch: Batch, row: OutboxRow, result: SendResult) -> None:
+        if row.attempts >= len(RETRY_AFTER_S):
+            await settle(self._core, batch, self._made, row, "failed", status=result.status, error="refused too often")
+        else:
+            due_ms = batch.now_ms + RETRY_AFTER_S[row.attempts] * 1000
+            await self._again(batch, row, due_ms, row.attempts + 1, result.status, "refused for now")
+
+    async def _unanswered(self, batch: Batch, row: OutboxRow) -> None:
+        """It may have arrived, and each try may be one more copy: so at once only after the first, then seldom."""
+        waits_s = (0, *RETRY_AFTER_S)
+        due_ms = batch.now_ms + waits_s[min(row.attempts, len(RETRY_AFTER_S))] * 1000
+        if row.once or row.attempts >= len(waits_s) or due_ms >= row.expires_ms:
+            await settle(self._core, batch, self._made, row, "unknown", error="no submit_sm_resp")
+        else:
+            await self._again(batch, row, due_ms, row.attempts + 1, 0, "no submit_sm_resp")
+
+    async def _not_sent(self, batch: Batch, row: OutboxRow, result: SendResult) -> None:
+        if row.kind == "sms":
+            await self._again(batch, row, batch.now_ms + NOT_SENT_AFTER_MS, row.attempts, result.status, "not sent")
+            return
+        # Nobody sees the screen any more. What it said last is worth an SMS, a question is not.
+        source = _short_code(self._core, row)
+        if row.key == "last_screen" and source:
+            await self._again(
+                batch,
+                row._replace(kind="sms", source=source),
+                batch.now_ms,
+                row.attempts,
+                0,
+                "by SMS: the dialogue was over",
+            )
+        else:
+            await settle(self._core, batch, self._made, row, "expired", error="the dialogue was over")
+
+    async def _again(self, batch: Batch, row: OutboxRow, due_ms: int, attempts: int, status: int, why: str) -> None:
+        if row.kind == "sms" and due_ms >= row.expires_ms:
+            await settle(self._core, batch, self._made, row, "expired", status=status, error=why)
+            return
+        query = batch.sql.outbox_again
+        await batch.execute(
+            query.text,
+            query.params(
+                new_kind=row.kind, new_source=row.source, new_due_ms=due_ms, new_attempts=attempts, new_status=status,
+                new_sent_ms=None, new_error=why, given_shard=row.shard, given_msisdn=row.msisdn, given_id=row.id,
+            ),
+        )  # fmt: skip
+        self._wake.append((due_ms, row.id))
+
+    def committed(self) -> None:
+        taken, self._taken = self._taken, []
+        self._outbox.recorded(taken, self._made)
+        for due_ms, id_ in self._wake:
+            self._outbox.wake_at(due_ms, id_)
+
+    def lost(self, error: Exception) -> None:
+        taken, self._taken = self._taken, []
+        self._outbox.not_recorded(taken)
+
+
+class ScanDue:
+    """The work that loads rows whose time has come, and gives up those whose time is over."""
+
+    def __init__(self, core: Core, outbox: Outbox, place: tuple[int, int], in_flight: Mapping[int, int]) -> None:
+        self._core = core
+        self._outbox = outbox
+        self.began_at = place
+        self._in_flight = in_flight
+        self.place = place
+        self.next_due_ms = 0
+        self.ready: list[OutboxRow] = []
+        self.made = Made()
+
+    async def run(self, batch: Batch) -> None:
+        self.ready, self.made = [], Made()
+        due = batch.sql.outbox_due
+        rows = await batch.execute(
+            due.text, due.params(after_ms=self.began_at[0], after_id=self.began_at[1], now_ms=batch.now_ms, most=SCAN)
+        )
+        for fields in rows:
+            row = OutboxRow(*fields)
+            assert row.due_ms is not None
+            self.place = (row.due_ms, row.id)
+            if row.id not in self._in_flight:
+                await self._look(batch, row)
+        if len(rows) == SCAN:
+            self.next_due_ms = batch.now_ms
+            return
+        query = batch.sql.outbox_next_due
+        [(next_ms,)] = await batch.execute(query.text, query.params(after_ms=max(self.place[0], batch.now_ms)))
+        self.next_due_ms = next_ms if next_ms is not None else NEVER_MS
+
+    async def _look(self, batch: Batch, row: OutboxRow) -> None:
+        if row.state == "sent":
+            await settle(self._core, batch, self.made, row, "unknown", error="no receipt")
+        elif row.once and row.sent_ms is not None:
+            await settle(self._core, batch, self.made, row, "unknown", error="no submit_sm_resp before the restart")
+        elif row.expires_ms <= batch.now_ms:
+            await settle(self._core, batch, self.made, row, "expired", error="waited too long")
+        elif row.kind == "sms":
+            self.ready.append(row)
+        elif row.key == "last_screen" and (source := _short_code(self._core, row)):
+            self.ready.append(row._replace(kind="sms", source=source))
+        else:
+            await settle(self._core, batch, self.made, row, "expired", error="the dialogue was over")
+
+    def committed(self) -> None:
+        self._outbox.scanned(self)
+
+    def lost(self, error: Exception) -> None:
+        self._outbox.not_scanned(self)
+
+
+def _give_up_ms(row: OutboxRow) -> int:
+    return row.expires_ms + _ms(NO_RECEIPT_AFTER)
+
+
+def _ms(duration: timedelta) -> int:
+    return int(duration.total_seconds() * 1000)
+
+
+def _short_code(core: Core, row: OutboxRow) -> str:
+    mounted = core.router.mounted.get(row.service)
+    return mounted.short_codes[0] if mounted is not None and mounted.short_codes else ""
