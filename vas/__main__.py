@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from vas.errors import Refused, VasError
 
@@ -46,7 +47,7 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except VasError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]vas:[/] {error}", markup=True)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]vas:[/] {escape(str(error))}")
         raise typer.Exit(WRONG_SETTINGS) from None
 
 

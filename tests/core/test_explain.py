@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typer.testing import CliRunner
+
 from tests.core.toys import CODE, Toy
 from vas import Context, Msisdn, Reply, Secret, Service, Talk
+from vas.__main__ import app
 from vas.explaining import explanation
 from vas.routing import Router
 from vas.selfcare import selfcare
@@ -26,6 +29,12 @@ def answering(service: Service) -> None:
     @service.ussd("#")
     async def menu(talk: Talk) -> Reply:
         return talk.reply("done", x="")
+
+
+def test_an_error_is_shown_as_it_is_also_with_brackets_in_it() -> None:
+    shown = CliRunner().invoke(app, ["phone", "[bold]12[/x]"])
+    assert shown.exit_code == 2
+    assert "'[bold]12[/x]' is no phone number" in shown.output
 
 
 def test_it_names_the_handler_the_pattern_and_the_values(toy: Toy) -> None:
