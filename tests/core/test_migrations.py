@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from vas import Context, Reply, Service
 from vas.errors import StoreError, StoreUnusable
 from vas.store import migrate
 from vas.store.schema import metadata
+from vas.testing import Network
 
 
 def noting(service: Service) -> None:
@@ -82,6 +84,18 @@ async def test_a_second_platform_on_one_database_is_refused(toy: Toy) -> None:
         with pytest.raises(StoreUnusable, match="another platform runs"):
             await second.__aenter__()
         await second.node.stop()
+
+
+def file_modes(folder: Path) -> dict[str, int]:
+    return {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+
+
+async def test_only_its_owner_reads_a_database_and_its_backup(tmp_path: Path) -> None:
+    async with Network(tmp_path) as network:
+        await network.node.store.backup(tmp_path / "copy.db")
+        modes = file_modes(tmp_path)
+        assert {"vas.db", "vas.db-wal", "copy.db"} <= modes.keys()
+        assert set(modes.values()) == {0o600}
 
 
 async def test_a_backup_of_a_running_platform_is_whole_and_can_be_run(toy: Toy) -> None:

@@ -21,7 +21,7 @@ import structlog
 
 from vas.errors import CommitUnknown, StoreError, StoreUnusable
 from vas.store import migrate
-from vas.store.backup import backup
+from vas.store.backup import backup, create_private
 from vas.store.checkpoint import Checkpointer
 from vas.store.ids import Ids
 from vas.store.protocol import Work
@@ -112,6 +112,8 @@ class SqliteStore:
     def _open(self) -> None:
         try:
             self._take_lock()
+            if not self.path.exists():
+                create_private(self.path)
             migrate.upgrade(self.path)
             connection = self._connect()
             connection.execute("BEGIN IMMEDIATE")
