@@ -147,7 +147,7 @@ async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answe
             return
         entry = journal.entries[-1]
         entry.done, entry.value, entry.refused, entry.fault = True, answer.value, answer.refused, answer.fault
-    unit = Unit(batch, batch.new_id())
+    unit = Unit(batch, job.cause)
     try:
         target, context, start = await _again(core, unit, job, body, journal)
     except ServiceError as error:
@@ -207,7 +207,6 @@ async def _again(
         body.get("account", ""),
         waited_for=body["kind"] in COMMANDS,
     )
-    context.id = job.cause
     if isinstance(context, Talk):
         context.answers = []
     if body["kind"] == "outcome":

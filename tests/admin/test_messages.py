@@ -188,8 +188,9 @@ async def test_a_reply_leads_to_the_same_journey(world: World) -> None:
     assert await journey(world, reply) == await journey(world, cause)
 
 
-async def test_a_failed_command_leads_to_its_dead_letter(world: World) -> None:
-    cause = await world.received(result="failed", reply="")
+@pytest.mark.parametrize("result", ["failed", "calling"])
+async def test_a_failed_command_leads_to_its_dead_letter(world: World, result: str) -> None:
+    cause = await world.received(result=result, reply="")
     other = await world.received(result="failed", reply="")
     await world.failed(cause=other)
     letter = await world.failed(cause=cause)

@@ -253,6 +253,8 @@ async def test_the_journey_tells_of_the_call(toy: Toy, bank: Bank) -> None:
     async with toy.network(service) as network:
         await network.phone(LAN).text("PAY 5", CODE)
         assert await rows(network, "SELECT result, handler FROM inbox") == [("calling", "pay")]
+        causes = await rows(network, "SELECT DISTINCT cause FROM outbox")
+        assert causes == await rows(network, "SELECT id FROM inbox")
 
 
 async def test_a_talk_never_waits_for_the_outside_world_it_says_that_it_will_text(toy: Toy, bank: Bank) -> None:

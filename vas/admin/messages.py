@@ -17,6 +17,8 @@ from vas.admin.problems import Problem
 from vas.admin.values import IdPath, Model, Number, Page, Reveal
 from vas.store.ids import moment
 
+_MAY_FAIL = ("failed", "calling")
+"""Results of a command that may have left a dead letter."""
 _SENDS_AT_MOST = 200
 """Replies of one command that are looked up."""
 
@@ -186,7 +188,7 @@ async def _rows(reader: Reader, id_: int) -> Rows | None:
             row = await store.sent_by(reader, step["who"], step["id"])
             if row is not None:
                 sent[row.id] = row
-    letters = await store.dead_letters_of(reader, received.id) if received and received.result == "failed" else []
+    letters = await store.dead_letters_of(reader, received.id) if received and received.result in _MAY_FAIL else []
     return Rows(received, [(row, await store.receipts_of(reader, row)) for row in sent.values()], letters)
 
 
