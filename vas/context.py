@@ -17,7 +17,7 @@ from vas.errors import Refused, ServiceError
 from vas.journal import Journal, restored
 from vas.messages import Msisdn
 from vas.service import Service
-from vas.store.ids import milliseconds, moment, shard_of
+from vas.store.ids import id_ms, milliseconds, moment, shard_of
 from vas.store.rows import OutboxRow
 from vas.subscribers import DOCUMENT, Subscriber
 from vas.unit import Unit, job_row
@@ -118,8 +118,9 @@ class Context(Generic[C, S]):
 
     @property
     def now(self) -> datetime:
-        """When this unit runs, aware, in the platform's time zone."""
-        return moment(self.unit.batch.now_ms).astimezone(self._platform.timezone)
+        """When this unit runs, aware, in the platform's time zone; while it is run anew, when it began."""
+        anew = self._journal.at < len(self._journal.entries)
+        return moment(id_ms(self.id) if anew else self.unit.batch.now_ms).astimezone(self._platform.timezone)
 
     @property
     def today(self) -> date:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import msgspec
@@ -14,7 +14,7 @@ from tests.core.toys import CODE, LAN, LAN_NUMBER, MAI, MAI_NUMBER, Purse, Toy, 
 from vas import Context, Msisdn, Outcome, Refused, Reply, Secret, Service, Talk, fold
 from vas.calls import Answer, GoOn
 from vas.store.rows import JobRow
-from vas.testing import ACCOUNT, Network
+from vas.testing import ACCOUNT, MORNING, Network
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -182,6 +182,28 @@ async def test_a_power_cut_during_a_call_moves_the_money_once(toy: Toy, bank: Ba
             assert list(bank.moved.values()) == [5]
             assert (await purse(after), await purse(after, MAI)) == (Purse(5), Purse(5))
             assert await rows(after, "SELECT * FROM job") == []
+
+
+async def test_a_handler_that_goes_on_another_day_takes_the_way_it_took_and_then_knows_the_time(
+    toy: Toy, bank: Bank
+) -> None:
+    service = toy.service()
+
+    @service.sms("PAY {amount}")
+    async def pay(ctx: Context, amount: int) -> Reply:
+        if ctx.now.hour == 9:
+            await ctx.change(ctx.sender, spend, amount)
+        began = ctx.today
+        await ctx.call("debit", bank.debit, ctx.sender, amount)
+        return ctx.reply("done", x=f"{began:%d} {ctx.now:%d %H}")
+
+    bank.closed.clear()
+    async with toy.network(service) as network:
+        await asking(network, bank, "PAY 5")
+        async with toy.crashed(network, service, now=MORNING + timedelta(hours=20)) as after:
+            bank.closed.set()
+            await after.settled()
+            assert after.phone(LAN).texts == ["done 02 03 05"]
 
 
 async def test_a_restart_during_a_call_asks_again_with_the_same_key(toy: Toy, bank: Bank) -> None:
