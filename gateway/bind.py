@@ -95,7 +95,7 @@ class Bind:
                 log.error("smpp.bind_refused", account=self._settings.name, status=status_name(status))
                 wait = self._settings.refused_every
             else:
-                log.info("smpp.link_closed", account=self._settings.name, error=self._last_error)
+                log.warning("smpp.link_closed", account=self._settings.name, error=self._last_error)
                 wait, pause = pause, min(pause * 2, self._settings.reconnect_max)
             await asyncio.sleep(wait.total_seconds() * random.uniform(0.5, 1.0))
             self._reconnects += 1

@@ -113,7 +113,7 @@ def phone(
             _run(run_phone(url, Msisdn.parse(number).digits))
         except Refused:
             raise VasError(f"{number!r} is no phone number; try 0912345678") from None
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, ValueError):
             raise VasError(
                 f"no simulator answers at {url}: start `vas simulator`, or name another with --url"
             ) from None
@@ -159,11 +159,13 @@ def config_check(config: ConfigFile = CONFIG) -> None:
     with _plain_errors():
         settings = _settings(config)
         database(settings)
-        codes = router(settings).codes()
+        codes = router(settings).reached_at()
         shown = orjson.dumps(effective(settings), option=orjson.OPT_INDENT_2, default=str).decode()
         console = Console(highlight=False)
         console.print(Syntax(shown, "json", background_color="default") if console.is_terminal else shown)
-        Console(stderr=True, highlight=False).print(f"[green]{config} is right[/]: short codes {', '.join(codes)}")
+        Console(stderr=True, highlight=False).print(
+            f"[green]{config} is right[/]; what is reached at {', '.join(codes)}"
+        )
 
 
 @db_app.command("backup")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import structlog
@@ -17,7 +18,7 @@ from vas.config import Settings
 from vas.config_sections import SQLITE_FILE
 from vas.context import Mounted, Platform
 from vas.core import AccountRules
-from vas.errors import ConfigError
+from vas.errors import ConfigError, VasError
 from vas.messages import Receiver
 from vas.node import Node, Setup
 from vas.operations import NodeOperations
@@ -42,9 +43,7 @@ def mounted_services(settings: Settings) -> list[Mounted]:
         if name not in installed:
             known = ", ".join(sorted(installed))
             raise ConfigError(f"services.{name}: no such service is installed; there are: {known}")
-        service = installed[name].load()
-        if not isinstance(service, Service):
-            raise ConfigError(f"services.{name}: {installed[name].value} is not a vas.Service")
+        service = _loaded(name, installed[name])
         if section.ussd and not section.short_codes:
             raise ConfigError(
                 f"services.{name}.short_codes: a service with ussd needs at least one, to send its messages from"
@@ -52,6 +51,29 @@ def mounted_services(settings: Settings) -> list[Mounted]:
         config = settings.service_settings(name, service.config_type)
         mounted.append(Mounted(service, config, section.short_codes, section.ussd or ""))
     return mounted
+
+
+def _loaded(name: str, entry: EntryPoint) -> Service:
+    try:
+        service = entry.load()
+    except VasError as error:
+        raise ConfigError(f"services.{name}: {entry.value}: {error}") from error
+    except Exception as error:
+        raise ConfigError(
+            f"services.{name}: {entry.value} cannot be loaded: {type(error).__name__}: {error}{_line_of(error)}"
+        ) from error
+    if not isinstance(service, Service):
+        raise ConfigError(f"services.{name}: {entry.value} is not a vas.Service")
+    problems = list(service.texts.problems())
+    if problems:
+        raise ConfigError("\n".join(f"services.{name}: texts.toml: {problem}" for problem in problems))
+    return service
+
+
+def _line_of(error: Exception) -> str:
+    """Where in the service's own code it went wrong."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
 
 def everywhere(settings: Settings) -> Mounted:

@@ -123,13 +123,22 @@ class Command:
                 unit, sender, inbound.text, "unmatched", "", None, why="nothing matched; helped often enough this hour"
             )
             return
-        key = "help_unmatched" if inbound.to in core.router.own_numbers else "help_nothing_here"
+        key, params = self._help_text()
         context: Context = Context(
             unit, core.router.fallback, core.platform, sender, subscriber, source=inbound.to, account=inbound.account
         )
         unit.put(DOCUMENT, sender, helped(subscriber, unit.batch.now_ms), "helped")
-        unit.send(context.answer(Reply(key, {"code": inbound.to})))
+        unit.send(context.answer(Reply(key, params)))
         self.finish(unit, sender, inbound.text, "unmatched", key, None, why="nothing matched")
+
+    def _help_text(self) -> tuple[str, dict[str, object]]:
+        router, code = self.core.router, self.inbound.to
+        if code not in router.own_numbers:
+            return "help_nothing_here", {}
+        commands = router.commands(code)
+        if router.sms(code, "HD") is not None or not commands:
+            return "help_unmatched", {"code": code}
+        return "help_commands", {"commands": commands}
 
     def _ignore(self, unit: Unit, why: str) -> None:
         log.info("command.ignored", sender=mask(self.inbound.sender), why=why)

@@ -159,12 +159,15 @@ def _invite(console: Console, simulator: Simulator, installation: Installation) 
     url = f"http://127.0.0.1:{simulator.http_port}"
     option = "" if simulator.http_port == SIMULATOR_HTTP else f" --url {url}"
     key = installation.settings.admin.first_key_file
+    messages = f"{installation.admin_address}/admin/v1/messages?msisdn=0912345678"
     console.rule("[bold]Now you[/]")
-    console.print(f"""
+    console.print(
+        f"""
 A phone of your own, in another terminal:  [bold].venv/bin/vas phone 0912345678{option}[/]
   then type  [bold]*105#[/]  or  [bold]{CODE}: CM 0987654321[/]  or  [bold]?[/]
 What the platform counts:    curl {installation.admin_address}/metrics
-The journey of each message: curl -H "Authorization: Bearer $(cat {key})" \\
-                               "{installation.admin_address}/admin/v1/messages?msisdn=0912345678"
+The journey of each message: curl -H "Authorization: Bearer $(cat {key})" "{messages}"
 Its description (OpenAPI):   {installation.admin_address}/admin/openapi.json
-[dim]Ctrl-C ends. Everything here is kept in a folder that goes with it.[/]""")
+[dim]Ctrl-C ends. Everything here is kept in a folder that goes with it.[/]""",
+        soft_wrap=True,
+    )

@@ -138,6 +138,8 @@ class Dispatch:
         self._core.metrics.batch_units.observe(len(tasks))
         for task, outcome in zip(tasks, outcomes, strict=True):
             self._end(task, outcome)
+        if self._store.revived is not None:
+            await self._effects.load_revived()
 
     def _end(self, task: Task, error: Exception | None) -> None:
         try:
@@ -175,7 +177,10 @@ class Dispatch:
 
     async def _ask(self, command: Command) -> None:
         """A copy of what another live session brought: that peer's sign of life says which of the two it is."""
-        command.asked = await self._ask_alive(command.ask_session)
+        try:
+            command.asked = await self._ask_alive(command.ask_session)
+        except Exception:
+            log.exception("peer.not_asked")
         if not command.asked:
             self._core.sessions.closed(command.ask_session)
         self.submit(command)

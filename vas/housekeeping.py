@@ -41,6 +41,7 @@ class Housekeeping:
         for table, column, before in (
             (schema.inbox, "id", old),
             (schema.outbox, "id", old),
+            (schema.dead_letter, "id", old),
             (schema.seen, "received_ms", now_ms - self._seen_for_ms),
             (schema.talk, "updated_ms", now_ms - TALK_KEPT_MS),
             (schema.receipt, "at_ms", now_ms - int(RECEIPT_KEPT.total_seconds() * 1000)),

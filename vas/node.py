@@ -159,6 +159,18 @@ class Node:
         if made.job_due_ms:
             self.schedule.added(made.job_due_ms)
 
+    async def load_revived(self) -> None:
+        """The SMSC was told "later" of these: what it delivers again must be known, and their replies go out."""
+        assert self.store.revived is not None
+        first, last = self.store.revived
+        for fields in await self.store.read(self.store.sql.doubtful.text):
+            row = SeenRow(*fields)
+            if first <= row.inbox_id <= last:
+                self.core.sessions.never_confirmed(row)
+        self.store.revived = None
+        self.outbox.wake_at(0, 0)
+        self.schedule.added(0)
+
     def _follow(self, made: Made) -> None:
         self.follow(made, 0)
 

@@ -49,7 +49,7 @@ def e164(raw: str) -> str:
     if not digits.isascii() or not digits.isdigit():
         raise Invalid("number_invalid")
     if not signed and len(digits) <= 6:
-        raise Invalid("number_short_code" if len(digits) >= 3 else "number_invalid")
+        raise Invalid("number_short_code" if len(digits) >= 3 and not digits.startswith("0") else "number_invalid")
     national = digits.removeprefix("0") if not signed else digits
     if not signed and not (digits.startswith(HOME) and len(digits) >= 11):
         digits = HOME + national

@@ -11,6 +11,9 @@ from vas.secret import Secret
 from vas.service import Handler
 from vas.triggers import Dialled, Kind, Placeholder, SmsTriggers, Trigger, UssdTriggers, sms_trigger, ussd_trigger
 
+COMMANDS_SHOWN = 90
+"""Characters of commands in a help text."""
+
 
 class Target(NamedTuple):
     mounted: Mounted
@@ -96,6 +99,20 @@ class Router:
                 f"{service}.{name} is not there (any more): switch the service on to run what waits for it"
             )
         return Target(mounted, handler)
+
+    def commands(self, code: str) -> str:
+        """What can be texted to a code, as far as it fits into a help text."""
+        shown = ""
+        for trigger in self._codes[code]:
+            words = " ".join(part if isinstance(part, str) else part.name.upper() for part in trigger.parts)
+            if len(shown) + len(words) > COMMANDS_SHOWN:
+                break
+            shown += (", " if shown else "") + words
+        return shown
+
+    def reached_at(self) -> tuple[str, ...]:
+        """Short codes and USSD bases."""
+        return (*self._codes, *sorted({dialled.base for dialled in self._ussd}))
 
     def codes(self) -> tuple[str, ...]:
         return tuple(self._codes)

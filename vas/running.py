@@ -67,6 +67,8 @@ class Effects(Protocol):
     def follow(self, made: Made, received_ms: int) -> None: ...
     @property
     def backlog(self) -> int: ...
+    async def load_revived(self) -> None:
+        """A batch that was refused is in the store after all: take it for what it is."""
 
 
 @dataclass
@@ -136,7 +138,7 @@ def _answered(context: Context, ran: Ran, reply: Reply | None, by_sms: bool) -> 
 
 def _failed(target: Target, context: Context, error: Exception) -> Ran:
     log.error(
-        "handler.failed", service=target.mounted.name, handler=target.handler.name, unit=context.unit.id,
+        "handler.failed", service=target.mounted.name, handler=target.handler.name, unit_id=context.unit.id,
         error=type(error).__name__, where=where(error),
     )  # fmt: skip
     context.unit = context.unit.drop()

@@ -78,7 +78,7 @@ async def start_simulator(simulator: Simulator, settings: SimulatorSettings) -> 
 
 
 def stop_signal() -> asyncio.Event:
-    """Set by the first SIGINT or SIGTERM; a second SIGINT ends at once."""
+    """Set by the first SIGINT, SIGTERM or SIGHUP; a second SIGINT ends at once."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -88,4 +88,5 @@ def stop_signal() -> asyncio.Event:
 
     loop.add_signal_handler(signal.SIGINT, stop)
     loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGHUP, stop)
     return stopping

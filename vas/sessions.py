@@ -71,6 +71,11 @@ class Sessions:
         self._copies[row.key] = row
         session.doubtful.append(row)
 
+    def never_confirmed(self, row: SeenRow) -> None:
+        """What is in the store was answered with "later": no confirmation can be one of ROK."""
+        self.answered_late(row.session, row.ordinal)
+        self.remember(row)
+
     def earlier(self, key: bytes) -> SeenRow | None:
         """What was answered before and is the same as this, if that answer is not known to have arrived."""
         return self._copies.get(key)
@@ -83,8 +88,8 @@ class Sessions:
             self._sessions[id_].alive = False
 
     def confirm(self, id_: int, ordinal: int) -> None:
-        session = self._sessions[id_]
-        if ordinal > session.confirmed:
+        session = self._sessions.get(id_)
+        if session is not None and ordinal > session.confirmed:
             session.confirmed = ordinal
             session.unsaved = self.unsaved = True
             doubtful = session.doubtful
@@ -98,9 +103,10 @@ class Sessions:
             del self._copies[row.key]
 
     def answered_late(self, id_: int, ordinal: int) -> None:
-        session = self._sessions[id_]
-        session.late.add(ordinal)
-        session.unsaved = self.unsaved = True
+        session = self._sessions.get(id_)
+        if session is not None and len(session.late) <= KEPT_LATE:
+            session.late.add(ordinal)
+            session.unsaved = self.unsaved = True
 
     def is_alive(self, id_: int) -> bool:
         session = self._sessions.get(id_)

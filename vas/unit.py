@@ -13,6 +13,7 @@ from vas.store.rows import DeadLetterRow, InboxRow, JobRow, OutboxRow, SeenRow, 
 from vas.store.statements import Statements
 
 T = TypeVar("T")
+_JSON = msgspec.json.Encoder().encode
 
 
 class DocumentKey(NamedTuple):
@@ -23,11 +24,13 @@ class DocumentKey(NamedTuple):
 class Document:
     """A subscriber's document as it is inside a batch, and the version that was read."""
 
-    __slots__ = ("value", "version")
+    __slots__ = ("json", "value", "version")
 
     def __init__(self, value: Any, version: int) -> None:
         self.value = value
         self.version = version
+        self.json = b""
+        """The value as it is written, once it has been changed."""
 
 
 class Batch(Protocol):
@@ -79,7 +82,7 @@ class Savepoint(Protocol):
 class Unit:
     """The changes of one command. `keep` hands them to the batch; a unit that is dropped leaves nothing."""
 
-    __slots__ = ("_documents", "_savepoint", "batch", "cancelled", "id", "jobs", "outbox", "steps")
+    __slots__ = ("_documents", "_savepoint", "_written", "batch", "cancelled", "id", "jobs", "outbox", "steps")
 
     def __init__(self, batch: Batch, id: int) -> None:
         self.batch = batch
@@ -89,6 +92,7 @@ class Unit:
         self.cancelled: list[tuple[str, str, str]] = []
         self.steps: list[dict[str, object]] = []
         self._documents: dict[DocumentKey, Any] = {}
+        self._written: dict[DocumentKey, bytes] = {}
         self._savepoint: Savepoint | None = None
 
     async def document(self, service: str, kind: type[T], msisdn: Msisdn) -> T:
@@ -107,8 +111,13 @@ class Unit:
         return document.value  # type: ignore[no-any-return]
 
     def put(self, service: str, msisdn: Msisdn, value: object, what: str) -> None:
-        """Replace a document that was read before; `what` is the name of the rule, for the journey."""
-        self._documents[DocumentKey(service, msisdn.digits)] = value
+        """Replace a document that was read before; `what` is the name of the rule, for the journey.
+
+        Raises TypeError if the value cannot be written.
+        """
+        key = DocumentKey(service, msisdn.digits)
+        self._written[key] = _JSON(value)
+        self._documents[key] = value
         self.steps.append({"do": "change", "who": msisdn.digits, "what": what, "doc": service})
 
     def send(self, row: OutboxRow) -> None:
@@ -132,6 +141,7 @@ class Unit:
         for key, value in self._documents.items():
             document = self.batch.documents[key]
             document.value = value
+            document.json = self._written[key]
             self.batch.change(key, document)
         for msisdn, service, name in self.cancelled:
             self.batch.cancel_jobs(msisdn, service, name)

@@ -35,8 +35,15 @@ SCRIPT_PATIENCE = timedelta(seconds=5)
 LINE_OCTETS = 65_536
 
 _code = re.compile(r"[*#][0-9*#]*#").fullmatch
-_sms = re.compile(r"(?:sms\s+(\+?[0-9]{3,15})|(\+?[0-9]{3,15}):)\s*(.+)", re.IGNORECASE | re.DOTALL).fullmatch
+_sms = re.compile(r"(?:sms\s+(\+?[0-9]{3,15})\s+|(\+?[0-9]{3,15}):\s*)(.+)", re.IGNORECASE | re.DOTALL).fullmatch
 _switches = {"/hangup": "hang_up", "/off": "switch_off", "/on": "switch_on"}
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why the simulator refused (RFC 9457)."""
+
+    title: str
+    detail: str
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -145,8 +152,11 @@ class Terminal:
     async def _accepted(self, response: aiohttp.ClientResponse) -> bool:
         if response.status < 400:
             return True
-        problem = await response.json(content_type=None)
-        self._console.print(f"[red]{escape(problem['title'])}:[/] {escape(problem['detail'])}")
+        try:
+            problem = msgspec.json.decode(await response.read(), type=Problem)
+        except msgspec.DecodeError:
+            problem = Problem("No simulator", f"{response.url.origin()} answers, and is not a simulator")
+        self._console.print(f"[red]{escape(problem.title)}:[/] {escape(problem.detail)}")
         return False
 
     def _prompt(self) -> None:

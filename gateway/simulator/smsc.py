@@ -50,6 +50,7 @@ class Smsc:
         self._session_ids = count(1)
         # Microseconds since 1970, so that ids do not recur after a restart, as they do not at an operator's SMSC.
         self._ids = count(int(clock().timestamp() * 1_000_000))
+        self._server: asyncio.Server | None = None
         self._passwords = {name.encode(): password.encode() for name, password in settings.accounts.items()}
 
     async def start(self) -> None:
@@ -60,6 +61,8 @@ class Smsc:
 
     async def stop(self) -> None:
         """Unbind all, wait GOODBYE at most for their answers, then break what is left."""
+        if self._server is None:
+            return
         self._server.close()
         for session in tuple(self.sessions.values()):
             session.unbind()
@@ -72,6 +75,7 @@ class Smsc:
     @property
     def port(self) -> int:
         """The SMPP port that is listened on."""
+        assert self._server is not None, "the port is known once it is listened on"
         return int(self._server.sockets[0].getsockname()[1])
 
     def drop_links(self) -> None:

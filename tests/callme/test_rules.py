@@ -151,7 +151,7 @@ def test_nobody_asks_themselves() -> None:
         ("02438251234", "land_line"),
         ("9105", "number_short_code"),
         ("19001234", "number_premium"),
-        ("091234", "number_short_code"),
+        ("091234", "number_invalid"),
         ("không số", "number_invalid"),
     ],
 )

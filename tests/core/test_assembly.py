@@ -138,3 +138,27 @@ def test_what_only_the_trigger_or_only_the_handler_calls_a_secret_stops_the_star
     service.ussd(ussd)(pay)
     with pytest.raises(ServiceError, match=r"\{pin:secret\} and is a vas\.Secret"):
         Router([mount(service, short_codes=["9000"], ussd="*100")], mount(selfcare))
+
+
+def test_a_service_that_cannot_be_imported_is_named_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = EntryPoint("broken", "no_such_module_at_all:service", assembly.SERVICES)
+    monkeypatch.setattr(assembly, "entry_points", lambda group: [entry])
+    with pytest.raises(ConfigError, match=r"services\.broken: .*cannot be loaded: ModuleNotFoundError"):
+        configured(tmp_path, "[services.broken]\nenabled = true\n")
+
+
+def test_a_text_without_its_english_stops_the_start(tmp_path: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = tmp_path / "texts.toml"
+    texts.write_text('hello = { vi = "Chào" }')
+
+    class Entry:
+        name, value = "half", "half:half"
+
+        def load(self) -> Service:
+            return Service("half", texts=texts)
+
+    monkeypatch.setattr(assembly, "entry_points", lambda group: [Entry()])
+    with pytest.raises(ConfigError, match=r"services\.half: texts\.toml: hello: no text in en"):
+        configured(tmp_path, "[services.half]\nenabled = true\n")

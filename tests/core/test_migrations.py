@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import stat
 from pathlib import Path
@@ -124,3 +125,13 @@ async def test_a_backup_never_overwrites(toy: Toy) -> None:
         with pytest.raises(StoreError, match="exists already"):
             await network.node.store.backup(toy.folder / "there")
         assert (toy.folder / "there").read_text() == "precious"
+
+
+def test_tables_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE customers (name)")
+    before = path.read_bytes()
+    with pytest.raises(StoreUnusable, match="customers"):
+        migrate.upgrade(path)
+    assert path.read_bytes() == before

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.callme import callme
-from vas import Msisdn
+from vas import Context, Msisdn, Reply, Service
 from vas.messages import ROK, Outbound, SendOutcome
 from vas.testing import Network, mount
 
@@ -53,3 +53,16 @@ async def test_a_last_screen_that_the_smsc_refuses_comes_by_sms(folder: Path) ->
         await lan.dial("*105*0987654321#")
         await net.pass_time(timedelta(seconds=1))
         assert MAI in lan.texts[-1]
+
+
+async def test_where_there_is_no_hd_the_help_names_the_commands(folder: Path) -> None:
+    texts = folder / "texts.toml"
+    texts.write_text('ok = { vi = "ok", en = "ok" }')
+    shop = Service("shop", texts=texts)
+
+    @shop.sms("BUY {thing}")
+    async def buy(ctx: Context, thing: str) -> Reply:
+        return ctx.reply("ok")
+
+    async with Network(folder, mount(shop, short_codes=["9000"])) as net:
+        assert "BUY THING" in await net.phone(LAN).text("what?", to="9000")

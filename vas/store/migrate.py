@@ -17,6 +17,11 @@ def upgrade(path: Path) -> None:
     found = revision(path)
     if found == HEAD:
         return
+    if found is None and (foreign := _tables(path)):
+        raise StoreUnusable(
+            f"{path}: it holds tables that are not the platform's ({', '.join(foreign[:3])}): "
+            "give the platform a store.url of its own"
+        )
     # Alembic takes a third of a second to import, so only who needs it waits for it.
     from alembic import command
     from alembic.config import Config
@@ -37,6 +42,15 @@ def upgrade(path: Path) -> None:
                 "run the newer version, or restore a backup made before it"
             ) from None
     command.upgrade(config, "head")
+
+
+def _tables(path: Path) -> list[str]:
+    connection = sqlite3.connect(path)
+    try:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+    finally:
+        connection.close()
+    return [str(name) for (name,) in rows]
 
 
 def revision(path: Path) -> str | None:

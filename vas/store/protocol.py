@@ -36,6 +36,8 @@ Submit = Callable[[Task], None]
 class Store(Protocol):
     """An engine. All writes go through `commit`."""
 
+    revived: tuple[int, int] | None
+    """First and last id of a batch that was refused and is there after all; whoever loads it sets None."""
     hash_key: bytes
     """With which the hashes of `seen` are keyed; made with the database."""
 

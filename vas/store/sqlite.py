@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import aiosqlite
 import structlog
@@ -61,6 +61,14 @@ _WHAT_TO_DO = {
 _LASTING = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
+class Unknown(NamedTuple):
+    """A batch of which nobody knows whether it is in the file, and the ids that were made for it."""
+
+    token: bytes
+    first_id: int
+    last_id: int
+
+
 class SqliteStore:
     """The Store in one file. One process may have it open for writing; a second one is refused."""
 
@@ -74,6 +82,9 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
         self._lock: int | None = None
+        self._unknown: Unknown | None = None
+        self.revived: tuple[int, int] | None = None
+        """First and last id of a batch that was given up and is there after all; whoever loads it sets None."""
         self._checkpointer: Checkpointer | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
@@ -168,10 +179,7 @@ class SqliteStore:
     def _commit(self, works: Sequence[Work]) -> list[Exception | None]:
         connection = self._connection
         if connection is None:
-            try:
-                connection = self._connect()
-            except sqlite3.Error as error:
-                raise self._explained(error) from error
+            connection = self._reconnect()
         try:
             self._transaction(connection, works)
         except StoreError:
@@ -183,6 +191,19 @@ class SqliteStore:
             return [self._alone(work) for work in works]
         return [None] * len(works)
 
+    def _reconnect(self) -> sqlite3.Connection:
+        """Open the file anew; raises StoreError if a batch is found in it that nobody was told of."""
+        try:
+            connection = self._connect()
+            unknown, self._unknown = self._unknown, None
+            there = unknown is not None and self._meta(connection, _BATCH_TOKEN) == unknown.token
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        if unknown is not None and there:
+            self.revived = unknown.first_id, unknown.last_id
+            raise StoreError(f"{self.path}: a batch whose COMMIT failed is there after all; what it did is loaded")
+        return connection
+
     def _alone(self, work: Work) -> Exception | None:
         """What came of it; that the engine fails now says nothing of those before it."""
         try:
@@ -192,6 +213,7 @@ class SqliteStore:
 
     def _transaction(self, connection: sqlite3.Connection, works: Sequence[Work]) -> None:
         token = secrets.token_bytes(_NONCE_BYTES)
+        first_id = self._ids.last + 1
         try:
             connection.execute("BEGIN IMMEDIATE")
             batch = SqliteBatch(connection, self.sql, self._ids, self._clock_ms(), self._documents)
@@ -214,7 +236,7 @@ class SqliteStore:
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._look(token, error)
+            self._look(Unknown(token, first_id, self._ids.last), error)
         batch.kept()
         if len(self._documents) > DOCUMENTS_KEPT:
             self._documents.clear()
@@ -228,7 +250,7 @@ class SqliteStore:
             connection.close()
             self._connection = None
 
-    def _look(self, token: bytes, error: sqlite3.Error) -> None:
+    def _look(self, batch: Unknown, error: sqlite3.Error) -> None:
         """After a COMMIT that failed: raises unless the file, opened anew, has the batch."""
         log.error("store.commit_failed", error=str(error))
         self._documents.clear()
@@ -236,8 +258,10 @@ class SqliteStore:
             self._connection.close()
             self._connection = None
         try:
-            committed = self._meta(self._connect(), _BATCH_TOKEN) == token
+            committed = self._meta(self._connect(), _BATCH_TOKEN) == batch.token
         except sqlite3.Error as again:
+            self._unknown = batch
+            self._connection = None
             raise CommitUnknown(str(self._explained(again))) from error
         if not committed:
             raise self._explained(error) from error

@@ -7,8 +7,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
-import msgspec
-
 from vas.errors import ForeignAwait
 from vas.store.ids import Ids, shard_of
 from vas.store.rows import DeadLetterRow, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
@@ -23,8 +21,6 @@ HANDLERS_FAULT = frozenset(
     {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE}
 )
 """Result codes that say a statement is wrong, not that the engine is in trouble."""
-
-_JSON = msgspec.json.Encoder().encode
 
 
 class EngineFailed(BaseException):
@@ -149,7 +145,7 @@ class SqliteBatch:
 
     def _changed_documents(self) -> list[tuple[object, ...]]:
         return [
-            (shard_of(key.msisdn), key.msisdn, key.service, document.version + 1, _JSON(document.value))
+            (shard_of(key.msisdn), key.msisdn, key.service, document.version + 1, document.json)
             for key, document in self._changed.items()
         ]
 

@@ -360,6 +360,8 @@ class Statements:
         old = select(*keys).where(table.c[column] < bindparam("before")).limit(bindparam("most"))
         if table is outbox:
             old = old.where(outbox.c.due_ms.is_(None))
+        if table is schema.dead_letter:
+            old = old.where(schema.dead_letter.c.replayed_ms.is_not(None))
         if table is seen:
             old = old.where(seen.c.lasting)
         return self._compile(delete(table).where(tuple_(*keys).in_(old)).returning(literal(1)))

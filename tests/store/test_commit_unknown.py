@@ -1,0 +1,66 @@
+"""A COMMIT that fails while the file cannot even be looked at: what was refused may be there after all."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from services.callme import callme
+from vas.messages import ROK, RX_T_APPN, Inbound
+from vas.store.ids import moment
+from vas.testing import ACCOUNT, Network, mount
+
+
+class CommitsAndFails:
+    """A connection whose next COMMIT reaches the disk and reports an error all the same."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, text: str, *params: Any) -> Any:
+        result = self._connection.execute(text, *params)
+        if text == "COMMIT":
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+async def test_what_was_refused_and_is_there_after_all_is_not_done_again(tmp_path: Path) -> None:
+    async with Network(tmp_path, mount(callme, short_codes=["9105"], ussd="*105")) as network:
+        lan, mai = network.phone("0912345678"), network.phone("0987654321")
+        store: Any = network.node.store
+        connect, failures = store._connect, [sqlite3.OperationalError("disk I/O error")]
+
+        def fails_once() -> sqlite3.Connection:
+            if failures:
+                raise failures.pop()
+            connection: sqlite3.Connection = connect()
+            return connection
+
+        store._connection, store._connect = CommitsAndFails(store._connection), fails_once
+        network.confirms = False
+
+        def copy(ordinal: int) -> Inbound:
+            text = "CM 0987654321"
+            session = network._session
+            return Inbound(
+                ACCOUNT, session, ordinal, moment(network.now_ms), lan.number.digits, "9105", text, text.encode()
+            )
+
+        assert await network.redeliver(copy(1)) == RX_T_APPN
+        for ordinal in range(2, 5):
+            # The SMSC delivers again what it was told to keep, until it is taken.
+            if await network.redeliver(copy(ordinal)) == ROK:
+                break
+        else:
+            raise AssertionError("it was never taken")
+        await network.settled()
+        network.node.outbox.tick()
+        await network.settled()
+        rows = await store.read("SELECT count(*) FROM inbox")
+        assert (rows, len(mai.texts), len(lan.texts)) == ([(1,)], 1, 1)
