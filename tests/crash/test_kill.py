@@ -6,21 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from bench.check import Verdict
 from bench.crash import Crash, Plan
+from tests.crash.runs import found_out, nothing_lost_or_doubled
 
 pytestmark = pytest.mark.timeout(120)
 
 
-async def verdict(folder: Path, plan: Plan) -> Verdict:
-    return await Crash(plan, folder).run()
-
-
 @pytest.mark.parametrize(("with_ids", "kills"), [pytest.param(True, 3, id="ids"), pytest.param(False, 2, id="no ids")])
 async def test_commands_have_their_effect_exactly_once_over_kills(tmp_path: Path, with_ids: bool, kills: int) -> None:
-    found = await verdict(tmp_path, Plan(kills=kills, with_ids=with_ids, up_s=(0.5, 1.2)))
-    assert found.violations == []
-    assert found.commands > 500 and found.copies > 0
+    plan = Plan(kills=kills, with_ids=with_ids, up_s=(0.5, 1.2))
+    await nothing_lost_or_doubled(Crash, plan, tmp_path, commands=500)
 
 
 @pytest.mark.parametrize(
@@ -34,5 +29,5 @@ async def test_commands_have_their_effect_exactly_once_over_kills(tmp_path: Path
 )
 async def test_the_checker_finds_a_planted_bug(tmp_path: Path, bug: str, with_ids: bool, kills: int, what: str) -> None:
     program = ("-m", "tests.crash.planted", bug)
-    found = await verdict(tmp_path, Plan(kills=kills, with_ids=with_ids, up_s=(1.0, 1.2), program=program, rest_s=4))
-    assert any(what in violation for violation in found.violations), found
+    plan = Plan(kills=kills, with_ids=with_ids, up_s=(1.0, 1.2), program=program, rest_s=4)
+    await found_out(Crash, plan, tmp_path, what)

@@ -7,17 +7,15 @@ from pathlib import Path
 import pytest
 
 from bench.crash import Freeze, Plan
+from tests.crash.runs import found_out, nothing_lost_or_doubled
 
 pytestmark = pytest.mark.timeout(120)
 
 
 async def test_what_was_delivered_again_during_a_standstill_happens_once(tmp_path: Path) -> None:
-    found = await Freeze(Plan(kills=1, with_ids=False), tmp_path).run()
-    assert found.violations == []
-    assert found.commands > 500 and found.copies > 0
+    await nothing_lost_or_doubled(Freeze, Plan(kills=1, with_ids=False), tmp_path, commands=500)
 
 
 async def test_the_checker_finds_a_standstill_that_went_unnoticed(tmp_path: Path) -> None:
     program = ("-m", "tests.crash.planted", "standstill_unnoticed")
-    found = await Freeze(Plan(kills=1, with_ids=False, program=program, rest_s=4), tmp_path).run()
-    assert any("inbox rows" in violation for violation in found.violations), found
+    await found_out(Freeze, Plan(kills=1, with_ids=False, program=program, rest_s=4), tmp_path, "inbox rows")
