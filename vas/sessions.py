@@ -108,10 +108,6 @@ class Sessions:
             session.late.add(ordinal)
             session.unsaved = self.unsaved = True
 
-    def is_alive(self, id_: int) -> bool:
-        session = self._sessions.get(id_)
-        return session is not None and session.alive
-
     def judge(self, earlier: SeenRow, session: int, read_ms: int, timer_ms: int) -> Copy:
         """What a copy is that was read at `read_ms` on `session`; `timer_ms` is the SMSC's response timer."""
         before = self._sessions.get(earlier.session)
