@@ -75,9 +75,10 @@ async def _go_on(command: Command, unit: Unit, sender: Msisdn, subscriber: Subsc
         return
     journal, answers = Journal.decode(stored.journal), [command.inbound.text]
     if journal.entries and journal.entries[0].step == RESUME:
-        choice = answers.pop()
-        if choice.strip() in ("1", "2"):
-            journal = Journal(journal.entries[1:] if choice.strip() == "1" else [])
+        choice = answers[0].strip()
+        if choice in ("1", "2"):
+            answers.clear()
+            journal = Journal(journal.entries[1:] if choice == "1" else [])
     await _run(command, unit, sender, subscriber, route, journal, answers, stored.id, stored.dialled)
 
 
@@ -132,7 +133,8 @@ def _start(route: Route, talk: Talk) -> Coroutine[Any, Any, Reply | None]:
 
 
 def _resume_screen(talk: Talk) -> str:
-    lines = [talk.say("resume.title"), f"1. {talk.say('resume.go_on')}", f"2. {talk.say('resume.start')}"]
+    reason = [talk.say("talk_not_a_choice")] if talk.answers else []
+    lines = [*reason, talk.say("resume.title"), f"1. {talk.say('resume.go_on')}", f"2. {talk.say('resume.start')}"]
     return fitting("\n".join(lines), accents=talk.accents, screen=True)
 
 

@@ -66,3 +66,14 @@ async def test_where_there_is_no_hd_the_help_names_the_commands(folder: Path) ->
 
     async with Network(folder, mount(shop, short_codes=["9000"])) as net:
         assert "BUY THING" in await net.phone(LAN).text("what?", to="9000")
+
+
+async def test_who_neither_goes_on_nor_starts_again_is_told_to_choose(folder: Path) -> None:
+    async with network(folder, language="en") as net:
+        lan = net.phone(LAN)
+        await lan.dial("*105#")
+        await lan.answer("2")
+        offered = await lan.dial("*105#")
+        assert "1. Go on" in offered
+        assert await lan.answer("7") == f"Choose a number on the screen.\n{offered}"
+        assert "Block a number" in await lan.answer("1")
