@@ -124,8 +124,7 @@ class GoOn:
     async def run(self, batch: Batch) -> None:
         self._made = Made()
         job = self._job
-        given = {"given_shard": job.shard, "given_msisdn": job.msisdn, "given_id": job.id}
-        found = await batch.execute(batch.sql.job_row.text, batch.sql.job_row.params(**given))
+        found = await batch.execute(batch.sql.job_row.text, batch.sql.job_row.params(**job.given))
         if found:
             await go_on(self._core, batch, self._made, JobRow(*found[0]), self._answer)
 
@@ -138,7 +137,6 @@ class GoOn:
 
 async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answer | None) -> None:
     """Run a waiting handler from its journal; without an answer, only as far as the question, to ask it again."""
-    given = {"given_shard": job.shard, "given_msisdn": job.msisdn, "given_id": job.id}
     body = msgspec.json.decode(job.body)
     journal = Journal.decode(body["journal"].encode())
     if answer is not None:
@@ -161,7 +159,7 @@ async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answe
         await put_off(batch, job._replace(body=msgspec.json.encode(body)))
         made.calls.append(Call(job, ran.suspended))
     else:
-        await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**given))
+        await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**job.given))
     if ran.error is not None:
         bury(core, "call", job.cause, job.msisdn, target, ran, None)
     made.take(ran.unit)
@@ -174,7 +172,7 @@ async def put_off(batch: Batch, job: JobRow) -> None:
         query.text,
         query.params(
             new_due_ms=batch.now_ms + CALL_PATIENCE_MS, new_body=job.body, new_attempts=job.attempts + 1,
-            given_shard=job.shard, given_msisdn=job.msisdn, given_id=job.id,
+            **job.given,
         ),
     )  # fmt: skip
 

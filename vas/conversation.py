@@ -41,7 +41,7 @@ async def run_turn(command: Command, unit: Unit, sender: Msisdn) -> None:
     if turn.begin:
         await _begin(command, unit, sender, subscriber, stored)
     elif stored is None or (stored.account, stored.dialogue) != (command.inbound.account, turn.dialogue):
-        _show(command, unit, sender, subscriber, None, "talk_expired")
+        _show(command, unit, sender, subscriber, "talk_expired")
     else:
         await _go_on(command, unit, sender, subscriber, stored)
 
@@ -50,7 +50,7 @@ async def _begin(command: Command, unit: Unit, sender: Msisdn, subscriber: Subsc
     inbound = command.inbound
     route = command.core.router.ussd(inbound.text)
     if route is None:
-        _show(command, unit, sender, subscriber, None, "help_nothing_here")
+        _show(command, unit, sender, subscriber, "help_nothing_here")
         return
     journal = Journal()
     dialled = inbound.text if not route.secret else route.mounted.ussd_base + "#"
@@ -71,7 +71,7 @@ async def _go_on(command: Command, unit: Unit, sender: Msisdn, subscriber: Subsc
     route = command.core.router.ussd(stored.dialled)
     if route is None or route.mounted.name != stored.service:
         unit.batch.end_talk(sender.digits)
-        _show(command, unit, sender, subscriber, None, "talk_changed")
+        _show(command, unit, sender, subscriber, "talk_changed")
         return
     journal, answers = Journal.decode(stored.journal), [command.inbound.text]
     if journal.entries and journal.entries[0].step == RESUME:
@@ -160,16 +160,16 @@ def _finish(command: Command, talk: Talk, route: Route, result: str, text: str, 
     command.finish(talk.unit, talk.sender, MASKED if hidden else command.inbound.text, result, screen, route)
 
 
-def _show(command: Command, unit: Unit, sender: Msisdn, subscriber: Subscriber, route: Route | None, key: str) -> None:
+def _show(command: Command, unit: Unit, sender: Msisdn, subscriber: Subscriber, key: str) -> None:
     """A last screen that no handler had a part in."""
     core = command.core
-    mounted = route.mounted if route else core.router.fallback
+    mounted = core.router.fallback
     talk = Talk(unit, mounted, core.platform, sender, subscriber)
     screen = fitting(talk.say(key, code=command.inbound.text), accents=talk.accents, screen=True)
     row = _screen_row(command, unit, sender, mounted.name, screen, False)
     unit.send(row)
     command.made.screen = Screen(row, screen, False, command.inbound)
-    command.finish(unit, sender, _legible(command), "unmatched", screen, route, why=key)
+    command.finish(unit, sender, _legible(command), "unmatched", screen, None, why=key)
 
 
 def _legible(command: Command) -> str:

@@ -121,8 +121,7 @@ class DueJobs:
         self._next_ms = next_ms if next_ms is not None else NEVER_MS
 
     async def _job(self, batch: Batch, job: JobRow) -> None:
-        given = {"given_shard": job.shard, "given_msisdn": job.msisdn, "given_id": job.id}
-        if not await batch.execute(batch.sql.job_row.text, batch.sql.job_row.params(**given)):
+        if not await batch.execute(batch.sql.job_row.text, batch.sql.job_row.params(**job.given)):
             # One that ran just before has cancelled it.
             return
         try:
@@ -131,7 +130,7 @@ class DueJobs:
             log.error("job.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
             await put_off(batch, job)
             return
-        await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**given))
+        await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**job.given))
 
     def committed(self) -> None:
         self._schedule.looked(self._next_ms, self._made)

@@ -29,7 +29,7 @@ async def settle(
         query.text,
         query.params(
             new_state=state, new_due_ms=None, new_settled_ms=batch.now_ms, new_status=status or row.status,
-            new_error=error, given_shard=row.shard, given_msisdn=row.msisdn, given_id=row.id,
+            new_error=error, **row.given,
         ),
     )  # fmt: skip
     if changed and row.settle:

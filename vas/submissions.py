@@ -57,7 +57,7 @@ class Claim:
         self._claimed = bool(
             await batch.execute(
                 query.text,
-                query.params(new_sent_ms=batch.now_ms, given_shard=row.shard, given_msisdn=row.msisdn, given_id=row.id),
+                query.params(new_sent_ms=batch.now_ms, **row.given),
             )
         )
 
@@ -177,7 +177,7 @@ class RecordSent:
             query.text,
             query.params(
                 new_kind=row.kind, new_source=row.source, new_due_ms=due_ms, new_attempts=attempts, new_status=status,
-                new_sent_ms=None, new_error=why, given_shard=row.shard, given_msisdn=row.msisdn, given_id=row.id,
+                new_sent_ms=None, new_error=why, **row.given,
             ),
         )  # fmt: skip
         self._wake.append((due_ms, row.id))

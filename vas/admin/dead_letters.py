@@ -17,6 +17,7 @@ from vas.admin.values import IdPath, Model, Page, Reason, Reveal
 from vas.errors import Refused
 from vas.logs import mask_digits
 from vas.store.ids import moment
+from vas.store.rows import DeadLetterRow
 
 
 class DeadLettersQuery(Page, Reveal):
@@ -72,7 +73,7 @@ async def list_dead_letters(request: web.Request, *, query: DeadLettersQuery) ->
     return DeadLettersPage(items=[_letter(row, shown) for row in items], errors=errors, next=following)
 
 
-def _letter(row: store.DeadLetterRow, shown: Sight) -> DeadLetter:
+def _letter(row: DeadLetterRow, shown: Sight) -> DeadLetter:
     return DeadLetter(
         id=str(row.id),
         at=moment(row.at_ms),
@@ -90,7 +91,7 @@ def _letter(row: store.DeadLetterRow, shown: Sight) -> DeadLetter:
     )
 
 
-def _replayable(row: store.DeadLetterRow) -> bool:
+def _replayable(row: DeadLetterRow) -> bool:
     return bool(row.body) and row.replayed_ms is None
 
 

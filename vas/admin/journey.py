@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from vas.admin import store
+from vas.store.rows import DeadLetterRow
 
 What = Literal[
     "received", "routed", "changed", "scheduled", "answered", "failed", "queued", "sent", "receipt", "settled"
@@ -28,7 +29,7 @@ class Rows(NamedTuple):
     received: store.InboxRow | None
     """What began it; None for what a job sent, or when it is no longer kept."""
     sent: Sequence[tuple[store.OutboxRow, Sequence[store.ReceiptRow]]]
-    dead_letters: Sequence[store.DeadLetterRow]
+    dead_letters: Sequence[DeadLetterRow]
 
     @property
     def numbers(self) -> set[str]:

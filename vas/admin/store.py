@@ -12,6 +12,7 @@ from vas.admin.desk import Reader, Writer
 from vas.admin.roles import Role
 from vas.store import schema
 from vas.store.ids import first_id, id_ms, shard_of
+from vas.store.rows import DeadLetterRow
 from vas.store.sql import Query, compiled
 
 LAST_ID = 2**63 - 1
@@ -69,21 +70,6 @@ class ReceiptRow(NamedTuple):
     state: str
     error: str
     at_ms: int
-
-
-class DeadLetterRow(NamedTuple):
-    id: int
-    kind: str
-    cause: int
-    msisdn: str
-    service: str
-    handler: str
-    error: str
-    trace: str
-    body: bytes
-    at_ms: int
-    replayed_ms: int | None
-    replayed_by: str
 
 
 class ErrorCount(NamedTuple):

@@ -63,6 +63,11 @@ class OutboxRow(NamedTuple):
     status: int = 0
     error: str = ""
 
+    @property
+    def given(self) -> dict[str, int | str]:
+        """Its key, as the statements that look for one row name it."""
+        return {"given_shard": self.shard, "given_msisdn": self.msisdn, "given_id": self.id}
+
 
 class SentUpdate(NamedTuple):
     """Parameters of `Statements.outbox_sent`, in its order."""
@@ -105,6 +110,11 @@ class JobRow(NamedTuple):
     cause: int
     body: bytes
     attempts: int = 0
+
+    @property
+    def given(self) -> dict[str, int | str]:
+        """Its key, as the statements that look for one row name it."""
+        return {"given_shard": self.shard, "given_msisdn": self.msisdn, "given_id": self.id}
 
 
 class DeadLetterRow(NamedTuple):
