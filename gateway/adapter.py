@@ -20,7 +20,7 @@ from gateway.pdu import (
     Tlvs,
 )
 from vas.errors import SmppError
-from vas.messages import Answer, Inbound, Outbound, Receipt, Receiver, SendOutcome, SendResult
+from vas.messages import Answer, Inbound, Outbound, Part, Receipt, Receiver, SendOutcome, SendResult
 
 Sent = Callable[[SendResult], None]
 
@@ -65,6 +65,10 @@ class SmppGateway:
         """Whether the peer of a session answers an enquire_link that is sent now."""
         answers = await asyncio.gather(*(account.ask_alive(session) for account in self._accounts.values()))
         return any(answers)
+
+    def text_of(self, account: str, parts: Sequence[Part]) -> str:
+        """What the parts of a long message say together."""
+        return text.decode(b"".join(part.octets for part in parts), int(parts[0].coding))
 
     # What comes in.
 

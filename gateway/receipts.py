@@ -15,7 +15,7 @@ import msgspec
 from gateway.pdu import MESSAGE_STATE, NETWORK_ERROR_CODE, RECEIPTED_MESSAGE_ID, DataSm, DeliverSm
 from vas.messages import ReceiptState
 
-ReceiptId = Literal["same", "hex_to_dec", "dec_to_hex", "strip0"]
+ReceiptId = Literal["same", "hex_to_dec", "dec_to_hex", "strip0", "auto"]
 """How the id in a submit_sm_resp becomes the one in the receipt's text."""
 
 _MESSAGE_TYPE = 0x3C
@@ -139,10 +139,12 @@ _SUBMITTED: dict[ReceiptId, Callable[[str], str]] = {
     "hex_to_dec": _hex_to_dec,
     "dec_to_hex": _dec_to_hex,
     "strip0": _strip0,
+    "auto": _same,
 }
 _RECEIPTED: dict[ReceiptId, Callable[[str], str]] = {
     "same": _same,
     "hex_to_dec": _strip0,
     "dec_to_hex": _hex,
     "strip0": _strip0,
+    "auto": _same,
 }

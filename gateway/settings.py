@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from gateway.receipts import ReceiptId
-from gateway.ussd import DialectName
 from vas.messages import RTHROTTLED, RX_T_APPN
+
+Alphabet = Literal["gsm", "gsm_packed", "latin1", "ascii"]
+"""What data_coding 0 means to an SMSC: GSM 03.38 an octet a septet, or packed, ISO 8859-1, or ASCII."""
+Nation = Literal["turkish", "spanish", "portuguese"]
+"""A national language of 3GPP TS 23.038 Annex A."""
+LongMessages = Literal["udh", "udh16", "sar", "payload"]
+"""How segments are marked: UDH with an 8-bit or 16-bit reference, sar_* parameters, or whole in message_payload."""
+StatusKind = Literal["throttle", "transient", "session", "permanent"]
 
 
 class AccountSettings(msgspec.Struct, frozen=True):
@@ -48,7 +57,31 @@ class AccountSettings(msgspec.Struct, frozen=True):
     message_id_tlv: int | None = None
     """Tag of the parameter in which a deliver_sm carries the SMSC's own id."""
     receipt_id: ReceiptId = "same"
-    ussd_dialect: DialectName = "spec"
+    receipt_by_text: bool = False
+    """Whether a text that reads as a receipt is one, whatever esm_class says."""
+    receipt_reference: bool = False
+    """Whether submissions carry a user_message_reference, by which a receipt without an id is matched."""
+    ussd_dialect: str = "spec"
+    alphabet: Alphabet = "gsm"
+    national: tuple[Nation, ...] = ()
+    """National shift tables that may be used where they are cheaper than UCS-2."""
+    long_messages: LongMessages = "udh"
+    statuses: Mapping[int, StatusKind] = {}
+    """What to do about a command_status, where this SMSC means something of its own by it."""
+    interface_version: Literal["3.3", "3.4", "5.0"] = "3.4"
+    tls: bool = False
+    tls_ca: Path | None = None
+    """PEM file of who signs the SMSC's certificate; None: the system's authorities."""
+    tls_certificate: Path | None = None
+    """PEM file of our own certificate, where the SMSC asks for one."""
+    tls_key: Path | None = None
+    tls_server_name: str = ""
+    """The name in the SMSC's certificate; empty: `host`."""
+    outbind: tuple[str, int] | None = None
+    """Host and port at which we wait for the SMSC to connect and send outbind; `host` and `port` are unused then."""
+    outbind_system_id: str = ""
+    outbind_password: str = ""
+    """What the SMSC proves itself with in outbind; not in repr."""
     waiting_max: int = 10_000
     """Submissions that wait for a window or for the pace; beyond it none is taken."""
     patience: timedelta = timedelta(seconds=30)

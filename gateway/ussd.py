@@ -5,14 +5,10 @@ Source of the `spec` dialect: SMPP 3.4 §5.3.2.44 ussd_service_op, and its_sessi
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from gateway.pdu import ITS_SESSION_INFO, USSD_SERVICE_OP, DataSm, DeliverSm, Tlvs
 from vas.messages import UssdTurn
-
-DialectName = Literal["spec"]
 
 PSSD_INDICATION = 0
 PSSR_INDICATION = 1
@@ -38,7 +34,7 @@ class Dialect(msgspec.Struct, frozen=True):
     """That of a last screen."""
 
 
-DIALECTS: dict[DialectName, Dialect] = {
+DIALECTS: dict[str, Dialect] = {
     "spec": Dialect(
         begins=frozenset({PSSD_INDICATION, PSSR_INDICATION}),
         ends=frozenset({USSN_CONFIRM}),

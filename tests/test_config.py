@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from pydantic import SecretStr
 
-from gateway import receipts, ussd
-from gateway.settings import AccountSettings
+from gateway import receipts
+from gateway.settings import AccountSettings, Alphabet, LongMessages
 from vas.config import Settings, effective, load
 from vas.config_sections import Account, Address, Admin, Log, Platform, Section, ServiceSection, Store, Web
 from vas.durations import parse_duration, spell_duration
@@ -76,7 +76,7 @@ def test_the_shipped_file_shows_every_setting() -> None:
 def test_what_the_shipped_file_shows_in_comments_is_accepted_and_is_the_default(write: Write) -> None:
     text = SHIPPED.read_text(encoding="utf-8")
     uncommented = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
-    without_a_default = {"validity", "message_id_tlv"}
+    without_a_default = {"validity", "message_id_tlv", "statuses", "tls_ca", "tls_certificate", "tls_key", "outbind"}
 
     shown, plain = (load(write(spelled), {}).accounts["main"] for spelled in (uncommented, text))
 
@@ -143,13 +143,15 @@ def test_an_account_is_all_that_the_gateway_must_know(write: Write) -> None:
     [(name, account)] = load(write(ACCOUNT), {}).accounts.items()
     password = account.password.get_secret_value()
 
-    handed_over = AccountSettings(name=name, **{**dict(account), "password": password})
+    handed_over = AccountSettings(name=name, **{**dict(account), "password": password, "outbind_password": ""})
 
     assert set(Account.model_fields) == set(AccountSettings.__struct_fields__) - {"name"}
     assert handed_over == AccountSettings(name="main", host="smsc", port=2775, system_id="vas")
 
 
-@pytest.mark.parametrize(("setting", "known"), [("receipt_id", receipts.ReceiptId), ("ussd_dialect", ussd.DialectName)])
+@pytest.mark.parametrize(
+    ("setting", "known"), [("receipt_id", receipts.ReceiptId), ("alphabet", Alphabet), ("long_messages", LongMessages)]
+)
 def test_every_dialect_of_the_gateway_can_be_chosen(setting: str, known: object) -> None:
     assert get_args(Account.model_fields[setting].annotation) == get_args(known)
 
@@ -296,7 +298,7 @@ def test_every_secret_setting_is_named_like_one() -> None:
         if field.annotation is SecretStr
     ]
 
-    assert secrets == ["password"]
+    assert secrets == ["password", "outbind_password"]
 
 
 @pytest.mark.parametrize(

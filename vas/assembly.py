@@ -88,7 +88,14 @@ def router(settings: Settings) -> Router:
 
 def accounts(settings: Settings) -> list[AccountSettings]:
     return [
-        AccountSettings(name=name, **{**dict(account), "password": account.password.get_secret_value()})
+        AccountSettings(
+            name=name,
+            **{
+                **dict(account),
+                "password": account.password.get_secret_value(),
+                "outbind_password": account.outbind_password.get_secret_value(),
+            },
+        )
         for name, account in settings.accounts.items()
     ]
 

@@ -69,6 +69,14 @@ def _ascii_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _status_key(key: object) -> object:
+    """A key of a TOML table is text, `0x0442` too."""
+    try:
+        return int(key, 0) if isinstance(key, str) else key
+    except ValueError:
+        raise ValueError("must be a command_status, as 0x0442") from None
+
+
 def _store_url(url: str) -> str:
     if not (SQLITE_FILE(url) or _DISTANT(url)):
         raise ValueError('must be "sqlite:///PATH" or "postgresql://USER:PASSWORD@HOST/DATABASE"')
@@ -141,8 +149,8 @@ class Log(Section):
 class Account(Section):
     """[accounts.NAME]: one SMSC account. Lengths are those of SMPP 3.4 §4.1."""
 
-    host: str = Field(min_length=1, max_length=255)
-    """Host name or address of the SMSC."""
+    host: str = Field(default="", max_length=255)
+    """Host name or address of the SMSC; needed unless `outbind` is set."""
     port: int = Field(default=2775, ge=1, le=65_535)
     """TCP port of the SMSC."""
     system_id: Ascii = Field(max_length=15)
@@ -187,10 +195,43 @@ class Account(Section):
     """command_status that makes this SMSC slow down."""
     message_id_tlv: int | None = Field(default=None, ge=1, le=0xFFFF)
     """Tag of the TLV in which this SMSC gives a deliver_sm an identity; not set: it has none."""
-    receipt_id: Literal["same", "hex_to_dec", "dec_to_hex", "strip0"] = "same"
-    """How the id in a submit_sm_resp becomes the one in the receipt."""
-    ussd_dialect: Literal["spec"] = "spec"
-    """How this SMSC carries USSD."""
+    receipt_id: Literal["same", "hex_to_dec", "dec_to_hex", "strip0", "auto"] = "same"
+    """How the id in a submit_sm_resp becomes the one in the receipt; "auto": find out."""
+    receipt_by_text: bool = False
+    """Whether a text that reads as a receipt is one, whatever esm_class says."""
+    receipt_reference: bool = False
+    """Whether submissions carry a user_message_reference, for an SMSC whose receipts have no id."""
+    ussd_dialect: Name = "spec"
+    """How this SMSC carries USSD: a shipped dialect, or one of [ussd_dialects.NAME]."""
+    alphabet: Literal["gsm", "gsm_packed", "latin1", "ascii"] = "gsm"
+    """What data_coding 0 means to this SMSC."""
+    national: tuple[Literal["turkish", "spanish", "portuguese"], ...] = ()
+    """National shift tables that may be used where they are cheaper than UCS-2."""
+    long_messages: Literal["udh", "udh16", "sar", "payload"] = "udh"
+    """How the segments of a long message are marked."""
+    statuses: dict[
+        Annotated[CommandStatus, BeforeValidator(_status_key)],
+        Literal["throttle", "transient", "session", "permanent"],
+    ] = {}
+    """What a command_status of this SMSC's own means: { 0x0442 = "throttle" }."""
+    interface_version: Literal["3.3", "3.4", "5.0"] = "3.4"
+    """The SMPP version that we speak; 3.3 sends no optional parameters."""
+    tls: bool = False
+    """Whether the connection is TLS, 1.2 or later."""
+    tls_ca: Path | None = None
+    """PEM file of who signs the SMSC's certificate; not set: the system's authorities."""
+    tls_certificate: Path | None = None
+    """PEM file of our own certificate, where the SMSC asks for one."""
+    tls_key: Path | None = None
+    """PEM file of the key to tls_certificate."""
+    tls_server_name: str = Field(default="", max_length=253)
+    """The name in the SMSC's certificate; empty: that of host."""
+    outbind: Listen | None = None
+    """Where we wait for the SMSC to connect and send outbind: "0.0.0.0:2776"; host is not needed then."""
+    outbind_system_id: Ascii = Field(default="", max_length=15)
+    """Who the SMSC must say it is in outbind."""
+    outbind_password: Annotated[SecretStr, AfterValidator(_ascii_secret)] = Field(default=SecretStr(""), max_length=8)
+    """What it must prove that with."""
     waiting_max: int = Field(default=10_000, ge=1, le=1_000_000)
     """Submissions that wait for the window or the rate, at most."""
     patience: Duration = Field(default=timedelta(seconds=30), le=HOUR)

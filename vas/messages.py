@@ -5,7 +5,7 @@ The core hands an `Outbound` to a `Gateway`; a gateway hands `Inbound` and `Rece
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -69,6 +69,22 @@ class UssdTurn(msgspec.Struct, frozen=True):
     """What the gateway needs to answer into the same dialogue; opaque to the core."""
 
 
+class Part(msgspec.Struct, frozen=True):
+    """One part of a long message: the parts with the same reference and total, between the same two addresses of an
+    account, belong together."""
+
+    reference: str
+    """The concatenation reference with its kind: an 8-bit 5, a 16-bit 5 and a sar 5 are three references."""
+    total: int
+    """2 to 255."""
+    number: int
+    """From 1 to `total`."""
+    octets: bytes
+    """Its user data without headers. Text may be cut anywhere, even inside a character."""
+    coding: str
+    """How to read the octets, in the gateway's words; the first part's holds for all."""
+
+
 class Inbound(msgspec.Struct, frozen=True):
     """One command from a subscriber."""
 
@@ -88,6 +104,8 @@ class Inbound(msgspec.Struct, frozen=True):
     ussd: UssdTurn | None = None
     message_id: str = ""
     """The SMSC's own id, where the account's SMSC gives one in a TLV; else empty."""
+    part: Part | None = None
+    """Its place in a long message; `text` is then that of the part alone."""
 
 
 class ReceiptState(StrEnum):
@@ -121,6 +139,8 @@ class Receipt(msgspec.Struct, frozen=True):
     state: ReceiptState
     error: str = ""
     """The SMSC's own error code, as text."""
+    reference: int | None = None
+    """The user_message_reference of the submit_sm, the low 16 bits of Outbound.id, where the SMSC gives it back."""
 
 
 class Outbound(msgspec.Struct, frozen=True):
@@ -144,6 +164,14 @@ class Outbound(msgspec.Struct, frozen=True):
     """UssdTurn.token of the turn that a USSD screen answers; empty for SMS."""
     more: bool = False
     """USSD: an answer is awaited, the dialogue stays open."""
+    push: bool = False
+    """USSD that the network begins: `session` and `token` are empty, any account that carries USSD will do."""
+    flash: bool = False
+    """SMS of class 0: shown at once and not kept."""
+    data: bytes = b""
+    """Binary user data in the place of `text`, cut into segments like it."""
+    port: int = 0
+    """The application port that the handset gives the message to (3GPP TS 23.040 §9.2.3.24.4); 0: none."""
 
 
 class SendOutcome(StrEnum):
@@ -185,6 +213,9 @@ class Gateway(Protocol):
 
     async def ask_alive(self, session: int) -> bool:
         """Make the peer of a session answer something; False if it has none (any more) or stays silent."""
+
+    def text_of(self, account: str, parts: Sequence[Part]) -> str:
+        """What the parts of a long message, all of them and in order, say together."""
 
 
 class Receiver(Protocol):

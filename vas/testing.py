@@ -27,6 +27,7 @@ from vas.messages import (
     Inbound,
     Msisdn,
     Outbound,
+    Part,
     Receipt,
     ReceiptState,
     Receiver,
@@ -227,6 +228,9 @@ class _Gateway:
 
     async def ask_alive(self, session: int) -> bool:
         return True
+
+    def text_of(self, account: str, parts: Sequence[Part]) -> str:
+        return b"".join(part.octets for part in parts).decode()
 
     def send(self, message: Outbound, done: Callable[[SendResult], None]) -> None:
         network = self._network
