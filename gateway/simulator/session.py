@@ -74,6 +74,9 @@ class Session(asyncio.Protocol):
         self._window = smsc.settings.window
         self._response_seconds = smsc.settings.response_timer.total_seconds()
         self.id = id
+        self.local: tuple[str, int] = ("", 0)
+        """Address and port of this end."""
+        self.peer: tuple[str, int] = ("", 0)
         self.account = ""
         self.mode = Mode.OPEN
         self.since: datetime | None = None
@@ -85,6 +88,8 @@ class Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.local = self._transport.get_extra_info("sockname")[:2]
+        self.peer = self._transport.get_extra_info("peername")[:2]
         settings = self._smsc.settings
         self._clock = self._loop.call_later(settings.bind_within.total_seconds(), self._not_bound)
         self._smsc.connected(self)
@@ -182,6 +187,8 @@ class Session(asyncio.Protocol):
         return self._next_sequence
 
     def _send(self, octets: bytes) -> None:
+        if self._smsc.tape is not None:
+            self._smsc.tape(self, "out", octets)
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(octets)
@@ -194,6 +201,8 @@ class Session(asyncio.Protocol):
     # --- what the ESME sends
 
     def _take(self, frame: bytes) -> None:
+        if self._smsc.tape is not None:
+            self._smsc.tape(self, "in", frame)
         try:
             pdu = decode(frame)
         except SmppError as error:

@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Literal
 
 from gateway.simulator.delivery import Delivery, Mo
 from gateway.simulator.session import Session
@@ -20,6 +21,8 @@ GOODBYE = timedelta(seconds=1)
 
 Accept = Callable[[Session, Submission], tuple[int, bytes]]
 """Takes a message from an ESME: the command_status and the message id to answer with."""
+Tape = Callable[[Session, Literal["in", "out"], bytes], None]
+"""Hears each frame as it is read or handed to the socket, before anything is done with it."""
 
 
 def utc_now() -> datetime:
@@ -40,6 +43,7 @@ class Smsc:
         self.accept = accept
         self.clock = clock
         self.delivery = Delivery(settings.retry_delays, settings.owed, clock, settled)
+        self.tape: Tape | None = None
         self.sessions: dict[int, Session] = {}
         self._empty = asyncio.Event()
         self._empty.set()
