@@ -1,4 +1,4 @@
-"""Bytes to SMPP 3.4 PDUs and back. Pure.
+"""Bytes to SMPP PDUs and back: all of SMPP 3.4, and the broadcasts of SMPP 5.0. Pure.
 
 Each PDU is declared once, below, as a struct: an `int` is one octet, a width is the most octets that a C-octet
 string takes with its NUL. At import `gateway.codec` compiles every declaration. Nothing is decoded as text here, and
@@ -13,6 +13,10 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from gateway.addressees import DestAddresses, UnsuccessSmes
+from gateway.addressees import DistributionList as DistributionList
+from gateway.addressees import SmeAddress as SmeAddress
+from gateway.addressees import UnsuccessSme as UnsuccessSme
 from gateway.codec import RESPONSE as RESPONSE
 from gateway.codec import RINVCMDID as RINVCMDID
 from gateway.codec import RINVCMDLEN as RINVCMDLEN
@@ -20,45 +24,12 @@ from gateway.codec import RINVMSGLEN as RINVMSGLEN
 from gateway.codec import RINVPARLEN as RINVPARLEN
 from gateway.codec import Reader, compile_pdu
 from gateway.codec import Tlvs as Tlvs
+from gateway.tags import *  # noqa: F403 - a tag is named where its PDU is: smpp.MESSAGE_PAYLOAD
 from vas.errors import SmppError
 
 HEADER_OCTETS = 16
 PDU_OCTETS_MAX = 65_536
 SEQUENCE_MAX = 0x7FFF_FFFF
-
-# Tags of optional parameters, SMPP 3.4 §5.3.2; the last ones are of SMPP 5.0 §4.8.4 and met on 3.4 links.
-DEST_ADDR_SUBUNIT = 0x0005
-SOURCE_ADDR_SUBUNIT = 0x000D
-QOS_TIME_TO_LIVE = 0x0017
-PAYLOAD_TYPE = 0x0019
-ADDITIONAL_STATUS_INFO_TEXT = 0x001D
-RECEIPTED_MESSAGE_ID = 0x001E
-PRIVACY_INDICATOR = 0x0201
-USER_MESSAGE_REFERENCE = 0x0204
-USER_RESPONSE_CODE = 0x0205
-SOURCE_PORT = 0x020A
-DESTINATION_PORT = 0x020B
-SAR_MSG_REF_NUM = 0x020C
-LANGUAGE_INDICATOR = 0x020D
-SAR_TOTAL_SEGMENTS = 0x020E
-SAR_SEGMENT_SEQNUM = 0x020F
-SC_INTERFACE_VERSION = 0x0210
-CALLBACK_NUM = 0x0381
-MS_AVAILABILITY_STATUS = 0x0422
-NETWORK_ERROR_CODE = 0x0423
-MESSAGE_PAYLOAD = 0x0424
-DELIVERY_FAILURE_REASON = 0x0425
-MORE_MESSAGES_TO_SEND = 0x0426
-MESSAGE_STATE = 0x0427
-USSD_SERVICE_OP = 0x0501
-ITS_REPLY_TYPE = 0x1380
-ITS_SESSION_INFO = 0x1383
-CONGESTION_STATE = 0x0428
-BILLING_IDENTIFICATION = 0x060B
-SOURCE_NETWORK_ID = 0x060D
-DEST_NETWORK_ID = 0x060E
-SOURCE_NODE_ID = 0x060F
-DEST_NODE_ID = 0x0610
 
 # Widths of SMPP 3.4 §5.2.
 SystemId = Annotated[bytes, 16]
@@ -203,6 +174,33 @@ class DeliverSmResp(_SmResp):
     command_id = 0x05 | RESPONSE
 
 
+class SubmitMulti(Pdu):
+    command_id = 0x21
+
+    service_type: ServiceType = b""
+    source_addr_ton: int = 0
+    source_addr_npi: int = 0
+    source_addr: Address = b""
+    dest_addresses: DestAddresses = ()
+    esm_class: int = 0
+    protocol_id: int = 0
+    priority_flag: int = 0
+    schedule_delivery_time: Time = b""
+    validity_period: Time = b""
+    registered_delivery: int = 0
+    replace_if_present_flag: int = 0
+    data_coding: int = 0
+    sm_default_msg_id: int = 0
+    short_message: ShortMessage = b""
+
+
+class SubmitMultiResp(Pdu):
+    command_id = 0x21 | RESPONSE
+
+    message_id: MessageId = b""
+    unsuccess_smes: UnsuccessSmes = ()
+
+
 class DataSm(Pdu):
     command_id = 0x103
 
@@ -286,6 +284,55 @@ class AlertNotification(Pdu):
     esme_addr: LongAddress = b""
 
 
+class BroadcastSm(Pdu):
+    """The area, the content type, the repetitions and their interval are optional parameters that must be there."""
+
+    command_id = 0x111
+
+    service_type: ServiceType = b""
+    source_addr_ton: int = 0
+    source_addr_npi: int = 0
+    source_addr: Address = b""
+    message_id: MessageId = b""
+    priority_flag: int = 0
+    schedule_delivery_time: Time = b""
+    validity_period: Time = b""
+    replace_if_present_flag: int = 0
+    data_coding: int = 0
+    sm_default_msg_id: int = 0
+
+
+class BroadcastSmResp(_SmResp):
+    command_id = 0x111 | RESPONSE
+
+
+class QueryBroadcastSm(Pdu):
+    command_id = 0x112
+
+    message_id: MessageId = b""
+    source_addr_ton: int = 0
+    source_addr_npi: int = 0
+    source_addr: Address = b""
+
+
+class QueryBroadcastSmResp(_SmResp):
+    command_id = 0x112 | RESPONSE
+
+
+class CancelBroadcastSm(Pdu):
+    command_id = 0x113
+
+    service_type: ServiceType = b""
+    message_id: MessageId = b""
+    source_addr_ton: int = 0
+    source_addr_npi: int = 0
+    source_addr: Address = b""
+
+
+class CancelBroadcastSmResp(Pdu):
+    command_id = 0x113 | RESPONSE
+
+
 header: Callable[[bytes], tuple[int, int, int, int]] = struct.Struct(">IIII").unpack_from
 """command_length, command_id, command_status and sequence_number of a frame of at least 16 octets."""
 
@@ -335,8 +382,9 @@ def frames(buffer: bytearray) -> Iterator[bytes]:
 PDUS: tuple[type[Pdu], ...] = (
     BindReceiver, BindReceiverResp, BindTransmitter, BindTransmitterResp, BindTransceiver, BindTransceiverResp,
     Outbind, Unbind, UnbindResp, EnquireLink, EnquireLinkResp, GenericNack,
-    SubmitSm, SubmitSmResp, DeliverSm, DeliverSmResp, DataSm, DataSmResp,
+    SubmitSm, SubmitSmResp, SubmitMulti, SubmitMultiResp, DeliverSm, DeliverSmResp, DataSm, DataSmResp,
     QuerySm, QuerySmResp, CancelSm, CancelSmResp, ReplaceSm, ReplaceSmResp, AlertNotification,
+    BroadcastSm, BroadcastSmResp, QueryBroadcastSm, QueryBroadcastSmResp, CancelBroadcastSm, CancelBroadcastSmResp,
 )  # fmt: skip
 _BY_COMMAND_ID = {pdu.command_id: pdu for pdu in PDUS}
 _READERS: dict[int, Reader[Pdu]] = {

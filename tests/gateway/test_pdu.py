@@ -153,6 +153,7 @@ def test_a_damaged_optional_part_does_not_lose_the_message(wire: bytes, pdu: smp
         pytest.param(frame(0x80000004, b"abc"), smpp.SubmitSmResp(1, message_id=b"abc"), id="message_id without NUL"),
         pytest.param(frame(0x80000005, b"77\0"), smpp.DeliverSmResp(1, message_id=b"77"), id="filled message_id"),
         pytest.param(frame(0x80000009, b"SMSC"), smpp.BindTransceiverResp(1, system_id=b"SMSC"), id="system_id bare"),
+        pytest.param(frame(0x80000021, b"\0", 8), smpp.SubmitMultiResp(1, 8), id="error without a list"),
         pytest.param(frame(0x80000003, b"xy", 0x67), smpp.QuerySmResp(1, 0x67), id="error with half a body"),
     ],
 )
@@ -179,6 +180,12 @@ def test_responses_are_taken_as_peers_send_them(wire: bytes, pdu: Pdu) -> None:
         pytest.param(frame(9, b"u" * 16 + b"\0p\0\0\x34\0\0\0"), 0xC2, id="system_id too long"),
         pytest.param(frame(0x80000004, b"9" * 65), 0xC2, id="message_id too long"),
         pytest.param(frame(3, b"id"), 0xC2, id="query_sm without a NUL"),
+        pytest.param(frame(0x21, b"\0\0\0\0\xff" + b"\2l\0" * 255), 0x33, id="submit_multi to 255"),
+        pytest.param(frame(0x21, b"\0\0\0\0\2\2l\0\3l\0"), 0x40, id="a destination that is neither number nor list"),
+        pytest.param(frame(0x21, b"\0\0\0\0\2\2l\0"), 0xC2, id="submit_multi with too few destinations"),
+        pytest.param(frame(0x21, b"\0\0\0\0"), 0xC2, id="submit_multi without their number"),
+        pytest.param(frame(0x21, b"\0\0\0\0\1\1\1\1" + b"8" * 21 + b"\0"), 0xC2, id="a destination too long"),
+        pytest.param(frame(0x80000021, b"id\0\1\1\1849\0\0\0\0"), 0xC2, id="submit_multi_resp cut short"),
     ],
 )
 def test_malformed_pdus_are_refused_with_the_status_to_answer(wire: bytes, status: int) -> None:
@@ -187,10 +194,19 @@ def test_malformed_pdus_are_refused_with_the_status_to_answer(wire: bytes, statu
     assert refused.value.status == status
 
 
+LISTS = {
+    "dest_addresses": (smpp.SmeAddress(1, 1, b"84912345678"), smpp.DistributionList(b"friends"), smpp.SmeAddress()),
+    "unsuccess_smes": (smpp.UnsuccessSme(1, 1, b"84912345678", 0x0B), smpp.UnsuccessSme(0, 0, b"", 0xFFFFFFFF)),
+}
+
+
 def filled(pdu: type[Pdu], rng: random.Random) -> Pdu:
     """A PDU with something in every field."""
     values: dict[str, object] = {"sequence": rng.randrange(2**32), "status": rng.randrange(2**32)}
     for name in pdu.__struct_fields__[3:]:
+        if name in LISTS:
+            values[name] = LISTS[name]
+            continue
         is_number = isinstance(getattr(pdu(), name), int)
         values[name] = rng.randrange(256) if is_number else bytes(rng.choices(range(1, 256), k=rng.randrange(1, 6)))
     return pdu(tlvs=((0x0501, b"\x01"), (0x0501, b"\x02"), (0x1400, b"")), **values)  # type: ignore[arg-type]
@@ -210,6 +226,11 @@ def test_every_pdu_survives_the_way_there_and_back(pdu: type[Pdu]) -> None:
         pytest.param(smpp.SubmitSm(source_addr=b"9" * 21), id="too long"),
         pytest.param(smpp.SubmitSm(destination_addr=b"849\x0012"), id="NUL inside"),
         pytest.param(smpp.SubmitSm(short_message=b"x" * 256), id="more than sm_length can say"),
+        pytest.param(smpp.SubmitMulti(dest_addresses=(smpp.SmeAddress(),) * 255), id="more than 254 destinations"),
+        pytest.param(smpp.SubmitMulti(dest_addresses=(smpp.SmeAddress(0, 0, b"9" * 21),)), id="destination too long"),
+        pytest.param(smpp.SubmitMulti(dest_addresses=(smpp.DistributionList(b"a\0b"),)), id="NUL in a list's name"),
+        pytest.param(smpp.SubmitMulti(dest_addresses=(smpp.SmeAddress(256),)), id="a ton above an octet"),
+        pytest.param(smpp.SubmitMultiResp(unsuccess_smes=(smpp.UnsuccessSme(),) * 256), id="more than 255 failures"),
         pytest.param(smpp.SubmitSm(data_coding=256), id="more than an octet"),
         pytest.param(smpp.SubmitSm(tlvs=((0x424, b"x" * 65_536),)), id="more than a TLV can say"),
     ],
