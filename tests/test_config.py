@@ -17,19 +17,21 @@ from pydantic import SecretStr
 from gateway import receipts
 from gateway.settings import AccountSettings, Alphabet, LongMessages
 from vas.config import Settings, effective, load
-from vas.config_sections import Account, Address, Admin, Log, Platform, Section, ServiceSection, Store, Web
+from vas.config_sections import Account, Address, Admin, Log, Platform, Route, Section, ServiceSection, Store, Web
 from vas.durations import parse_duration, spell_duration
 from vas.errors import ConfigError
 from vas.messages import Msisdn
 
 SHIPPED = Path(__file__).parent.parent / "config.toml"
 ACCOUNT = '[accounts.main]\nhost = "smsc"\nsystem_id = "vas"\n'
+OTHER_ACCOUNT = '\n[accounts.backup]\nhost = "smsc2"\nsystem_id = "vas"\n'
 SECTIONS: dict[str, type[Section]] = {
     "store": Store,
     "admin": Admin,
     "web": Web,
     "log": Log,
     "accounts": Account,
+    "routes": Route,
     "platform": Platform,
     "services": ServiceSection,
 }
@@ -65,7 +67,7 @@ def test_the_shipped_file_works_as_it_stands() -> None:
 
 def test_the_shipped_file_shows_every_setting() -> None:
     text = SHIPPED.read_text(encoding="utf-8")
-    sections = dict(re.findall(r"^\[(\w+)[^\]]*\](.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL))
+    sections = dict(re.findall(r"^(?:# )?\[+(\w+)[^\]]*\]+(.*?)(?=^(?:# )?\[|\Z)", text, re.MULTILINE | re.DOTALL))
 
     assert set(SECTIONS) == set(Settings.model_fields)
     for name, model in SECTIONS.items():
@@ -75,7 +77,7 @@ def test_the_shipped_file_shows_every_setting() -> None:
 
 def test_what_the_shipped_file_shows_in_comments_is_accepted_and_is_the_default(write: Write) -> None:
     text = SHIPPED.read_text(encoding="utf-8")
-    uncommented = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
+    uncommented = re.sub(r"^# (\w+ = |\[\S+\]$)", r"\1", text, flags=re.MULTILINE) + OTHER_ACCOUNT
     without_a_default = {"validity", "message_id_tlv", "statuses", "tls_ca", "tls_certificate", "tls_key", "outbind"}
 
     shown, plain = (load(write(spelled), {}).accounts["main"] for spelled in (uncommented, text))
@@ -157,12 +159,14 @@ def test_every_dialect_of_the_gateway_can_be_chosen(setting: str, known: object)
 
 
 def test_relative_paths_start_at_the_folder_of_the_file(write: Write) -> None:
-    file = write("")
+    file = write(ACCOUNT + 'tls_ca = "pem/ca.pem"')
 
     settings = load(file, {})
 
     assert settings.store.url == f"sqlite:///{file.parent}/var/vas.db"
     assert settings.admin.first_key_file == file.parent / "var/admin.key"
+    assert settings.accounts["main"].tls_ca == file.parent / "pem/ca.pem"
+    assert settings.accounts["main"].tls_key is None
 
 
 def test_absolute_paths_and_distant_databases_stay(write: Write) -> None:
@@ -253,6 +257,109 @@ def test_settings_cannot_be_changed(write: Write) -> None:
 )
 def test_a_mistake_is_named_with_its_key_its_value_and_what_was_meant(write: Write, text: str, line: str) -> None:
     assert refusal(write(text)) == [line]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        pytest.param(
+            '[accounts.main]\nsystem_id = "vas"',
+            ["accounts.main.host: needed, unless outbind is set (host name or address of the SMSC)"],
+            id="nowhere to connect to",
+        ),
+        pytest.param(
+            ACCOUNT + 'tls = true\ntls_certificate = "config.toml"',
+            ["accounts.main.tls_key: needed with tls_certificate: name the PEM file of its key"],
+            id="certificate without its key",
+        ),
+        pytest.param(
+            ACCOUNT + 'tls = true\ntls_key = "config.toml"',
+            ["accounts.main.tls_certificate: needed with tls_key: name the PEM file of the certificate"],
+            id="key without its certificate",
+        ),
+        pytest.param(
+            ACCOUNT + 'tls = true\ntls_ca = "pem/ca.pem"',
+            ["accounts.main.tls_ca: there is no file pem/ca.pem"],
+            id="file that is not there",
+        ),
+        pytest.param(
+            ACCOUNT + 'interface_version = "3.3"\nlong_messages = "sar"\nreceipt_reference = true\n'
+            '[services.callme]\nenabled = true\nussd = "*105"',
+            [
+                "accounts.main.long_messages: needs interface_version 3.4 or 5.0: 3.3 has no optional parameters",
+                "accounts.main.receipt_reference: needs interface_version 3.4 or 5.0: 3.3 has no optional parameters",
+                "services.callme.ussd: needs interface_version 3.4 or 5.0: 3.3 has no optional parameters; "
+                "no account has it",
+            ],
+            id="SMPP 3.3 with what it lacks",
+        ),
+        pytest.param(
+            ACCOUNT + 'reconnect_first = "5m"',
+            ["accounts.main.reconnect_first: must be no longer than reconnect_max"],
+            id="pauses that cannot grow",
+        ),
+        pytest.param(
+            ACCOUNT + '[[routes]]\naccounts = ["main", "mian", "main"]',
+            [
+                'routes[0].accounts[1]: there is no account "mian"; did you mean "main"?',
+                'routes[0].accounts[2]: "main" is named twice',
+            ],
+            id="route to nowhere",
+        ),
+        pytest.param(
+            ACCOUNT + '[[routes]]\naccounts = ["main"]\n[[routes]]\naccounts = ["main"]\nshort_codes = ["9105"]',
+            ["routes[1]: it is never reached: routes[0] takes everything first"],
+            id="route after one that takes all",
+        ),
+        pytest.param(
+            ACCOUNT + '[[routes]]\naccounts = ["main"]\nprefixes = ["849"]\nshort_codes = ["9105"]\n'
+            '[[routes]]\naccounts = ["main"]\nprefixes = ["8491", "8481"]\nshort_codes = ["9105"]',
+            ['routes[1].prefixes[0]: "8491" is never reached: routes[0] takes it first'],
+            id="prefix within an earlier one",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_told_with_what_to_do(write: Write, text: str, lines: list[str]) -> None:
+    assert refusal(write(text)) == [f"config.toml: {line}" for line in lines]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('[accounts.main]\nsystem_id = "vas"\noutbind = "127.0.0.1:0"', id="the SMSC connects to us"),
+        pytest.param(
+            ACCOUNT + '[[routes]]\naccounts = ["main"]\nprefixes = ["8491"]\nshort_codes = ["9105"]\n'
+            '[[routes]]\naccounts = ["main"]\nprefixes = ["8491"]',
+            id="a general route after a special one",
+        ),
+        pytest.param(ACCOUNT + 'tls_ca = "not/yet/there.pem"', id="a file that nothing needs"),
+    ],
+)
+def test_settings_that_fit_together_are_accepted(write: Write, text: str) -> None:
+    load(write(text), {})
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ("accounts = []", "routes[0].accounts = []: tuple must have at least 1 item"),
+        ('prefixes = ["8491"]', "routes[0].accounts: needed, and not set"),
+        (
+            'accounts = ["main"]\nprefixes = ["0912"]',
+            'routes[0].prefixes[0] = "0912": must be the beginning of an inter',
+        ),
+    ],
+)
+def test_a_route_that_says_nothing_is_refused(write: Write, route: str, said: str) -> None:
+    [line] = refusal(write(f"{ACCOUNT}[[routes]]\n{route}"))
+
+    assert line.startswith(f"config.toml: {said}")
+
+
+def test_routes_can_come_from_the_environment(write: Write) -> None:
+    [line] = refusal(write(ACCOUNT), {"VAS_ROUTES": '[{"accounts": ["mian"]}]'})
+
+    assert line == 'VAS_ROUTES[0].accounts[0]: there is no account "mian"; did you mean "main"?'
 
 
 def test_all_mistakes_are_told_at_once_also_those_of_the_environment(write: Write) -> None:

@@ -22,9 +22,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from vas import config_problems
+from vas import config_checks, config_problems
 from vas.config_problems import NESTED, PREFIX, Origin
-from vas.config_sections import SQLITE_FILE, Account, Admin, Log, Name, Platform, ServiceSection, Store, Web
+from vas.config_sections import SQLITE_FILE, Account, Admin, Log, Name, Platform, Route, ServiceSection, Store, Web
 from vas.errors import ConfigError
 
 T = TypeVar("T")
@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     log: Log = Log()
     accounts: dict[Name, Account] = {}
+    routes: tuple[Route, ...] = ()
     platform: Platform = Platform()
     services: dict[Name, ServiceSection] = {}
     _origin: Origin = PrivateAttr()
@@ -58,9 +59,17 @@ class Settings(BaseSettings):
         if file := SQLITE_FILE(store.url):
             store = store.model_copy(update={"url": f"sqlite:///{folder / file['path']}"})
         admin = admin.model_copy(update={"first_key_file": folder / admin.first_key_file})
-        located = self.model_copy(update={"store": store, "admin": admin})
+        accounts = {
+            name: account.model_copy(update=_pem_files(account, folder)) for name, account in self.accounts.items()
+        }
+        located = self.model_copy(update={"store": store, "admin": admin, "accounts": accounts})
         located._origin = origin
         return located
+
+
+def _pem_files(account: Account, folder: Path) -> dict[str, Path]:
+    files = {key: getattr(account, key) for key in ("tls_ca", "tls_certificate", "tls_key")}
+    return {key: folder / file for key, file in files.items() if file is not None}
 
 
 class _Environment(EnvSettingsSource):
@@ -99,7 +108,11 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         problems += config_problems.problems(Settings, error, origin)
     if problems:
         raise ConfigError("\n".join(problems))
-    return settings._located(origin)
+    located = settings._located(origin)
+    problems = [f"{origin.place(key)}: {said}" for key, said in config_checks.mistakes(located)]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return located
 
 
 def effective(settings: Settings) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -37,12 +38,15 @@ class Origin:
 
     def place(self, key: Key) -> str:
         """The variable that gave the key its value, else the file and the dotted key."""
-        names = [part for part in key if isinstance(part, str)]
-        items = "".join(f"[{part}]" for part in key if isinstance(part, int))
-        variable = PREFIX + NESTED.join(names).upper()
+        names = list(itertools.takewhile(lambda part: isinstance(part, str), key))
+        variable = PREFIX + NESTED.join(map(str, names)).upper()
         if variable in self.variables:
-            return variable + items
-        return f"{self.file}: {'.'.join(names)}{items}"
+            return variable + _dotted(key[len(names) :])
+        return f"{self.file}: {_dotted(key).removeprefix('.')}"
+
+
+def _dotted(key: Key) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
 
 
 def without_password(text: str) -> str:
@@ -70,7 +74,7 @@ def unknown_variables(root: type[BaseModel], origin: Origin) -> list[str]:
     for variable in sorted(origin.variables):
         section, nested, _ = variable.removeprefix(PREFIX).partition(NESTED)
         if nested and section not in known:
-            lines.append(f"{variable}: no such setting{_near(section, known)}")
+            lines.append(f"{variable}: no such setting{near(section, known)}")
     return lines
 
 
@@ -80,7 +84,7 @@ def fill(shape: type[T], own: Mapping[str, Any], section: Key, reserved: Iterabl
     required = _fields(shape)
     lines = [
         f"{origin.place((*section, key))}{_shown(key, own[key], required)}: "
-        f"no such setting{_near(key, [*required, *reserved])}"
+        f"no such setting{near(key, [*required, *reserved])}"
         for key in own
         if key not in required
     ]
@@ -124,7 +128,7 @@ def _problem(root: type[BaseModel], details: dict[str, Any], origin: Origin) -> 
     known = _section(root, key).model_fields
     match details["type"]:
         case "extra_forbidden":
-            return f"{place}{_shown(name, value, known)}: no such setting{_near(name, known)}"
+            return f"{place}{_shown(name, value, known)}: no such setting{near(name, known)}"
         case "missing":
             return f"{place}: needed, and not set{_meaning(known, name)}"
         case _ if "[key]" in details["loc"]:
@@ -159,15 +163,16 @@ def _meaning(known: Mapping[str, Any], name: str) -> str:
     return f" ({_lowered(description.rstrip('.'))})" if description else ""
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f'; did you mean "{near[0]}"?' if near else ""
+def near(name: str, known: Iterable[str]) -> str:
+    """`; did you mean "…"?` for the known name that resembles this one, or nothing."""
+    found = difflib.get_close_matches(name, known, n=1)
+    return f'; did you mean "{found[0]}"?' if found else ""
 
 
 def _shown(name: str, value: object, known: Iterable[str]) -> str:
     """The value of an unknown key; nothing unless it resembles a key that is no secret, since it may be one."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return _value(name, value) if near and not _SECRET_NAME(near[0]) else ""
+    found = difflib.get_close_matches(name, known, n=1)
+    return _value(name, value) if found and not _SECRET_NAME(found[0]) else ""
 
 
 def _value(name: str, value: object) -> str:

@@ -77,6 +77,12 @@ def _status_key(key: object) -> object:
         raise ValueError("must be a command_status, as 0x0442") from None
 
 
+def _prefix(digits: str) -> str:
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 15) or digits.startswith("0"):
+        raise ValueError('must be the beginning of an international number, without + or 00, as in "8491"')
+    return digits
+
+
 def _store_url(url: str) -> str:
     if not (SQLITE_FILE(url) or _DISTANT(url)):
         raise ValueError('must be "sqlite:///PATH" or "postgresql://USER:PASSWORD@HOST/DATABASE"')
@@ -92,6 +98,7 @@ Number = Annotated[
 Ascii = Annotated[str, Field(pattern=r"^[ -~]*$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=32)]
 ShortCode = Annotated[str, Field(pattern=r"^[0-9]{2,15}$")]
+Prefix = Annotated[str, AfterValidator(_prefix)]
 CommandStatus = Annotated[int, Field(ge=1, le=0xFFFF_FFFF)]
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
@@ -242,6 +249,19 @@ class Account(Section):
     """The longest pause before any reconnect."""
     refused_every: Duration = Field(default=timedelta(minutes=5), ge=SECOND, le=DAY)
     """Pause after a refused system_id or password, since an SMSC may lock an account after a few tries."""
+
+
+class Route(Section):
+    """[[routes]]: which account carries a message; the first route that fits decides."""
+
+    accounts: tuple[str, ...] = Field(min_length=1)
+    """Names of accounts in the order of preference: where one is not up, the next takes the message."""
+    prefixes: tuple[Prefix, ...] = ()
+    """Beginnings of the subscribers' numbers that it is for: "8491"; not set: all."""
+    short_codes: tuple[ShortCode, ...] = ()
+    """Short codes whose messages it is for; not set: all."""
+    lane: Literal["reply", "bulk"] | None = None
+    """How its messages are queued: before others as replies are, or after them; not set: as the service thought."""
 
 
 class Platform(Section):
