@@ -1,16 +1,15 @@
-"""What a command_status is called, what it means, and what it asks of an ESME. Pure.
-
-Names and words are smpplib's, of SMPP 3.4 §5.1.3; the classes are how SMSCs in the field use them.
-"""
+"""What a command_status asks of an ESME: how the SMSCs of the field use those of SMPP 3.4 §5.1.3. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
-from smpplib import consts
-
 from gateway.pdu import RINVCMDID, RINVCMDLEN
+from gateway.settings import StatusKind
 from vas.messages import RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
+from vas.statuses import is_standard
+from vas.statuses import status_name as status_name
 
 RINVBNDSTS = 0x04
 RALYBND = 0x05
@@ -19,10 +18,13 @@ RBINDFAIL = 0x0D
 RINVPASWD = 0x0E
 RINVSYSID = 0x0F
 RINVSYSTYP = 0x53
+RSUBMITFAIL = 0x45
+RDELIVERYFAILURE = 0xFE
+RUNKNOWNERR = 0xFF
 
 
 class StatusClass(Enum):
-    """What to do about a status."""
+    """What to do about a status. The values of `gateway.settings.StatusKind` are among them."""
 
     OK = "ok"
     THROTTLE = "throttle"
@@ -36,39 +38,31 @@ class StatusClass(Enum):
     OUR_BUG = "our bug"
     """Fail now, and tell us."""
     VENDOR = "vendor"
-    """Not in the standard: one more try."""
+    """Nobody says what it means: the account tries once more by itself, then it is permanent."""
 
 
 _CLASSES = {
     ROK: StatusClass.OK,
     RTHROTTLED: StatusClass.THROTTLE,
     RMSGQFUL: StatusClass.THROTTLE,
-    **dict.fromkeys((RSYSERR, RX_T_APPN, 0x45, 0xFE, 0xFF), StatusClass.TRANSIENT),
+    **dict.fromkeys((RSYSERR, RX_T_APPN, RSUBMITFAIL, RDELIVERYFAILURE, RUNKNOWNERR), StatusClass.TRANSIENT),
     **dict.fromkeys((RINVBNDSTS, RALYBND, RBINDFAIL, RINVPASWD, RINVSYSID, RINVSYSTYP), StatusClass.SESSION),
     **dict.fromkeys((RINVCMDLEN, RINVCMDID), StatusClass.OUR_BUG),
     # Service and charging errors that Russian operators number so.
     **dict.fromkeys(range(0x443, 0x448), StatusClass.PERMANENT),
 }
-_NAMES: dict[int, str] = {
-    value: name.removeprefix("SMPP_ESME_") for name, value in vars(consts).items() if name.startswith("SMPP_ESME_")
-}
-_MISSING_WORDS = "<Desc Not Set>"
+_NOTHING_OF_ITS_OWN: Mapping[int, StatusKind] = {}
 
 
-def status_class(status: int) -> StatusClass:
-    """The class of a status; anything of the standard that is not listed is permanent, the rest is the vendor's."""
+def status_class(status: int, own: Mapping[int, StatusKind] = _NOTHING_OF_ITS_OWN) -> StatusClass:
+    """The class of a status: what the account's settings say of it in `own`, else the table.
+
+    What SMPP 3.4 names and the table does not is permanent. All else is the vendor's, also what SMPP 5.0 names:
+    SMSCs used those numbers before there was a 5.0.
+    """
+    if status and (kind := own.get(status)):
+        return StatusClass(kind)
     found = _CLASSES.get(status)
     if found is not None:
         return found
-    return StatusClass.PERMANENT if status in _NAMES else StatusClass.VENDOR
-
-
-def status_name(status: int) -> str:
-    """`RTHROTTLED`, or `0x00000440` where the standard has no name."""
-    return _NAMES.get(status, f"0x{status:08X}")
-
-
-def status_words(status: int) -> str:
-    """What a status means, for people: `Throttling error (RTHROTTLED)`."""
-    words = consts.DESCRIPTIONS.get(status, _MISSING_WORDS)
-    return status_name(status) if words == _MISSING_WORDS else f"{words} ({status_name(status)})"
+    return StatusClass.PERMANENT if is_standard(status) else StatusClass.VENDOR

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-GATEWAY_MAY = {"vas.messages", "vas.errors", "vas.alphabet"}
+GATEWAY_MAY = {"vas.messages", "vas.errors", "vas.alphabet", "vas.statuses"}
 """What the gateway sees of the core."""
 ROOMS_OF_ALL = {"vas.__main__", "vas.assembly", "vas.serving", "vas.demo", "vas.testing"}
 """Where everything is put together: the command with its parts, and the phone that tests dial with."""
@@ -16,7 +16,7 @@ DRIVERS = {*ENGINES, "vas.submissions", "vas.schedule", "vas.node", "vas.operati
 """May import one another."""
 PURE = {
     *("gateway.pdu", "gateway.text", "gateway.receipts", "gateway.ussd"),
-    *("vas.triggers", "vas.texts", "vas.talk", "vas.numbering", "vas.alphabet"),
+    *("vas.triggers", "vas.texts", "vas.talk", "vas.numbering", "vas.alphabet", "vas.statuses"),
 }
 WORLD = {"asyncio", "socket", "sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "time"}
 """Event loop, network, database and clock: not for a pure module."""

@@ -7,7 +7,6 @@ import pytest
 from gateway import receipts, ussd
 from gateway.pdu import DeliverSm
 from gateway.receipts import ReceiptFacts, ReceiptId
-from gateway.status import StatusClass, status_class, status_name, status_words
 from gateway.ussd import DIALECTS
 from vas.messages import ReceiptState, UssdTurn
 
@@ -119,28 +118,3 @@ def test_a_reply_waits_or_ends_the_dialogue() -> None:
     assert ussd.write(token, more=True, dialect=spec) == ((0x501, b"\x02"), (0x1383, b"\x4d\x06"))
     assert ussd.write(token, more=False, dialect=spec) == ((0x501, b"\x11"), (0x1383, b"\x4d\x07"))
     assert ussd.write(b"", more=False, dialect=spec) == ((0x501, b"\x11"),)
-
-
-@pytest.mark.parametrize(
-    "status, kind",
-    [
-        (0x00, StatusClass.OK),
-        (0x58, StatusClass.THROTTLE),
-        (0x14, StatusClass.THROTTLE),
-        (0x08, StatusClass.TRANSIENT),
-        (0x04, StatusClass.SESSION),
-        (0x0B, StatusClass.PERMANENT),
-        (0xC4, StatusClass.PERMANENT),
-        (0x02, StatusClass.OUR_BUG),
-        (0x440, StatusClass.VENDOR),
-        (0x445, StatusClass.PERMANENT),
-        (0x12345678, StatusClass.VENDOR),
-    ],
-)
-def test_a_status_says_what_to_do(status: int, kind: StatusClass) -> None:
-    assert status_class(status) is kind
-
-
-def test_a_status_has_a_name_and_words() -> None:
-    assert status_words(0x14) == "Message Queue is full (RMSGQFUL)"
-    assert status_name(0x440) == status_words(0x440) == "0x00000440"
