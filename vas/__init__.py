@@ -6,9 +6,10 @@
 """
 
 from vas.alphabet import fits_sms
-from vas.context import Context, Outcome, Reply
+from vas.context import Context
 from vas.errors import Invalid, Refused
 from vas.messages import Msisdn
+from vas.replies import Outcome, Reply
 from vas.secret import Secret
 from vas.service import Service
 from vas.subscribers import Status, Subscriber, speak, want_accents, want_adverts

@@ -16,10 +16,10 @@ from gateway.settings import AccountSettings
 from vas import admin
 from vas.config import Settings
 from vas.config_sections import SQLITE_FILE
-from vas.context import Mounted, Platform
 from vas.core import AccountRules
 from vas.errors import ConfigError, VasError
 from vas.messages import Receiver
+from vas.mounting import Mounted, Platform
 from vas.node import Node, Setup
 from vas.operations import NodeOperations
 from vas.routing import Router

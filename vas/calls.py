@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import structlog
 
-from vas.context import Context, Outcome, Reply, call_key
+from vas.context import Context, call_key
 from vas.core import Core
 from vas.errors import Refused, ServiceError
 from vas.journal import Journal
 from vas.messages import Msisdn
+from vas.replies import Outcome, Reply
 from vas.routing import Target
 from vas.running import Call, Made, bury, run_handler, where
 from vas.settling import CALL_PATIENCE_MS

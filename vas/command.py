@@ -6,11 +6,12 @@ from hashlib import blake2b
 
 import structlog
 
-from vas.context import Context, Reply
+from vas.context import Context
 from vas.conversation import MASKED, run_turn
 from vas.core import Core
 from vas.errors import Invalid
 from vas.messages import ROK, Answer, Inbound, Msisdn, mask
+from vas.replies import Reply
 from vas.routing import Route, Target
 from vas.running import Made, Ran, Screen, bury, run_handler
 from vas.sessions import Copy

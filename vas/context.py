@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Concatenate, Generic, ParamSpec
-from zoneinfo import ZoneInfo
 
 import msgspec
 from typing_extensions import TypeVar
@@ -16,7 +14,8 @@ from vas.alphabet import fits_sms
 from vas.errors import Refused, ServiceError
 from vas.journal import Journal, restored
 from vas.messages import Msisdn
-from vas.service import Service
+from vas.mounting import Mounted, Platform
+from vas.replies import Reply, Suspended
 from vas.store.ids import id_ms, milliseconds, moment, shard_of
 from vas.store.rows import OutboxRow
 from vas.subscribers import DOCUMENT, Subscriber
@@ -26,62 +25,6 @@ C = TypeVar("C", default=Any)
 S = TypeVar("S", default=Any)
 D = TypeVar("D")
 P = ParamSpec("P")
-
-
-@dataclass(frozen=True)
-class Platform:
-    """What holds for all services of this installation."""
-
-    timezone: ZoneInfo
-    language: str = "vi"
-    validity: timedelta = timedelta(days=1)
-    """How long a message may wait on its way to the phone, unless `ctx.send` says otherwise."""
-
-
-@dataclass(frozen=True)
-class Mounted:
-    """A service as config.toml switches it on."""
-
-    service: Service
-    config: Any
-    short_codes: tuple[str, ...]
-    ussd_base: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.service.name
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """An answer to the sender: a text of the service and its values."""
-
-    key: str
-    params: dict[str, Any] = {}
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """How a message sent with `then=` ended."""
-
-    result: str
-    """`delivered`, `failed`, `expired`, or `unknown`: no receipt by its validity and a day."""
-    to: Msisdn
-    key: str
-    params: dict[str, Any]
-    """What the text was given, as JSON gives it back: an Msisdn as its digits."""
-    sent_at: datetime
-    """When the handler sent it."""
-    error: str = ""
-
-    @property
-    def delivered(self) -> bool:
-        return self.result == "delivered"
-
-
-class Suspended(BaseException):
-    """The handler waits for the outside world; not an Exception, so that no service swallows it."""
-
-    def __init__(self, run: Callable[..., Awaitable[Any]], args: tuple[Any, ...], key: str) -> None:
-        self.run, self.args_, self.key = run, args, key
 
 
 class Context(Generic[C, S]):

@@ -6,10 +6,10 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vas.context import Reply
 from vas.errors import TalkChanged
 from vas.journal import Entry, Journal
 from vas.messages import Msisdn
+from vas.replies import Reply
 from vas.routing import Route, Target
 from vas.running import Screen, bury, run_handler
 from vas.store.ids import shard_of

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from vas.context import Platform
 from vas.messages import RTHROTTLED, RX_T_APPN, Msisdn
 from vas.metrics import Metrics
+from vas.mounting import Platform
 from vas.routing import Router
 from vas.sessions import Sessions
 

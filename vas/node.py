@@ -18,12 +18,12 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from vas.calls import Calls
-from vas.context import Mounted, Platform
 from vas.core import AccountRules, Core
 from vas.dispatch import Dispatch
 from vas.housekeeping import Housekeeping
 from vas.messages import Gateway, Msisdn, Receiver
 from vas.metrics import Metrics
+from vas.mounting import Mounted, Platform
 from vas.outbox import Outbox
 from vas.routing import Router
 from vas.running import Made

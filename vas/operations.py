@@ -15,10 +15,10 @@ from prometheus_client import Histogram
 
 from vas.admin.desk import BindStatus, Overview, ReplayedChange, ReplayedReply, ReplayResult
 from vas.command import Command
-from vas.context import Outcome
 from vas.errors import Refused, StoreError
 from vas.messages import Inbound, Msisdn
 from vas.node import Node, Statement
+from vas.replies import Outcome
 from vas.running import Made
 from vas.schedule import run_job
 from vas.settling import tell

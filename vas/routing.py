@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from vas.context import Mounted
 from vas.errors import ConfigError, ServiceError, TriggerClash
+from vas.mounting import Mounted
 from vas.secret import Secret
 from vas.service import Handler
 from vas.triggers import Dialled, Kind, Placeholder, SmsTriggers, Trigger, UssdTriggers, sms_trigger, ussd_trigger

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import structlog
 
-from vas.context import Context, Reply, Suspended
+from vas.context import Context
 from vas.core import Core
 from vas.errors import Refused
 from vas.messages import Inbound
+from vas.replies import Reply, Suspended
 from vas.routing import Target
 from vas.store.rows import DeadLetterRow, JobRow, OutboxRow
 from vas.unit import Unit

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from vas.context import Context, Reply
+from vas.context import Context
+from vas.replies import Reply
 from vas.service import Service
 from vas.subscribers import speak, want_accents, want_adverts
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
-from vas.context import Context, Outcome
+from vas.context import Context
 from vas.core import Core
 from vas.errors import ServiceError
 from vas.messages import Msisdn
+from vas.replies import Outcome
 from vas.running import Call, Made, Ran, bury, run_handler
 from vas.store.ids import moment
 from vas.store.rows import OutboxRow

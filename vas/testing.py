@@ -21,7 +21,6 @@ from types import TracebackType
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from vas.context import Mounted, Platform
 from vas.core import AccountRules
 from vas.messages import (
     Inbound,
@@ -35,6 +34,7 @@ from vas.messages import (
     SendResult,
     UssdTurn,
 )  # fmt: skip
+from vas.mounting import Mounted, Platform
 from vas.node import Node, Setup
 from vas.selfcare import selfcare
 from vas.service import Service

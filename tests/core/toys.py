@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from vas import Msisdn, Service
-from vas.context import Mounted
 from vas.messages import Inbound
+from vas.mounting import Mounted
 from vas.store.ids import moment
 from vas.testing import ACCOUNT, Network, Phone, mount
 

@@ -11,6 +11,7 @@ SHARDS = 1024
 _EPOCH_MS = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp() * 1000)
 _NODE_BITS, _COUNTER_BITS = 8, 14
 _LOW_BITS = _NODE_BITS + _COUNTER_BITS
+_COUNTER_MAX = (1 << _COUNTER_BITS) - 1
 
 
 @lru_cache(65_536)
@@ -29,7 +30,11 @@ def moment(at_ms: int) -> datetime:
 
 
 class Ids:
-    """Rising ids, unique over nodes 0 to 255: 16,384 a millisecond, then they run ahead of the clock."""
+    """Rising ids, unique over nodes 0 to 255: on average 16,384 a millisecond, then they run ahead of the clock.
+
+    The counter goes on from one millisecond to the next, so that ids made one after the other differ in their low
+    16 bits: by these a receipt without an id is matched.
+    """
 
     def __init__(self, node: int = 0) -> None:
         self._node = node << _COUNTER_BITS
@@ -53,10 +58,10 @@ class Ids:
 
     def _next(self, now_ms: int) -> int:
         if now_ms > self._last_ms:
-            self._last_ms, self._counter = now_ms, 0
+            self._last_ms, self._counter = now_ms, (self._counter + 1) & _COUNTER_MAX
         else:
             self._counter += 1
-            if self._counter >> _COUNTER_BITS:
+            if self._counter > _COUNTER_MAX:
                 self._last_ms, self._counter = self._last_ms + 1, 0
         return (self._last_ms - _EPOCH_MS) << _LOW_BITS | self._node | self._counter
 

@@ -33,6 +33,18 @@ class InboxRow(NamedTuple):
     reply: str
     steps: bytes
     copies: int = 0
+    parts: int = 1
+
+
+class PartKey(NamedTuple):
+    """The key of one long message's parts."""
+
+    shard: int
+    msisdn: str
+    account: str
+    receiver: str
+    reference: str
+    total: int
 
 
 class OutboxRow(NamedTuple):
@@ -62,6 +74,9 @@ class OutboxRow(NamedTuple):
     settled_ms: int | None = None
     status: int = 0
     error: str = ""
+    flash: bool = False
+    data: bytes | None = None
+    port: int = 0
 
     @property
     def given(self) -> dict[str, int | str]:

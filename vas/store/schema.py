@@ -36,6 +36,18 @@ def _owner() -> tuple[Column[int], Column[str], Column[int]]:
     )
 
 
+def _of_a_long_message() -> tuple[Column[int], Column[str], Column[str], Column[str], Column[str], Column[int]]:
+    """The key of what belongs to one long message of a subscriber."""
+    return (
+        Column("shard", SmallInteger, primary_key=True),
+        Column("msisdn", Text, primary_key=True),
+        Column("account", Text, primary_key=True),
+        Column("receiver", Text, primary_key=True),
+        Column("reference", Text, primary_key=True),
+        Column("total", SmallInteger, primary_key=True, autoincrement=False),
+    )
+
+
 meta = Table(
     "meta",
     metadata,
@@ -75,7 +87,7 @@ inbox = Table(
     "inbox",
     metadata,
     *_owner(),
-    Column("kind", Text, nullable=False, comment="sms or ussd"),
+    Column("kind", Text, nullable=False, comment="sms, ussd, or push: a talk that we began"),
     Column("account", Text, nullable=False),
     Column("session", BigInteger, nullable=False),
     Column("ordinal", BigInteger, nullable=False),
@@ -85,11 +97,35 @@ inbox = Table(
     Column("service", Text, nullable=False, comment="empty: nothing matched"),
     Column("handler", Text, nullable=False),
     Column("why", Text, nullable=False, comment="the pattern or the rule that chose it"),
-    Column("result", Text, nullable=False, comment="answered, refused, failed, calling, unmatched, ignored"),
+    Column("result", Text, nullable=False, comment="answered, refused, failed, calling, …, incomplete"),
     Column("reply", Text, nullable=False, comment="the text key of the answer, or the screen that was shown"),
     Column("steps", LargeBinary, nullable=False, comment="JSON: what the handler changed and sent"),
     Column("copies", Integer, nullable=False, server_default=text("0"), comment="redeliveries recognised"),
+    Column("parts", SmallInteger, nullable=False, server_default=text("1"), comment="that the message came in"),
     Index("inbox_id", "id"),
+)
+
+long_message = Table(
+    "long_message",
+    metadata,
+    *_of_a_long_message(),
+    Column("due_ms", BigInteger, nullable=False, comment="give up what is incomplete, or forget what has ended"),
+    Column("ended_ms", BigInteger, comment="when the last message with this key was complete or given up"),
+    Column("ended", LargeBinary, nullable=False, comment="JSON: number and hash of each of its parts"),
+    Index("long_message_due", "due_ms"),
+    comment="Where the parts of a long message meet, on whichever bind or node they come",
+    sqlite_with_rowid=False,
+)
+
+part = Table(
+    "part",
+    metadata,
+    *_of_a_long_message(),
+    Column("number", SmallInteger, primary_key=True, autoincrement=False),
+    Column("octets", LargeBinary, nullable=False),
+    Column("coding", Text, nullable=False),
+    comment="Parts that wait for the rest of their message",
+    sqlite_with_rowid=False,
 )
 
 outbox = Table(
@@ -99,7 +135,7 @@ outbox = Table(
     Column("cause", BigInteger, nullable=False, comment="the inbox row or job that it comes from"),
     Column("origin", Text, nullable=False, comment="the MSISDN on whose behalf it is sent"),
     Column("service", Text, nullable=False),
-    Column("kind", Text, nullable=False, comment="sms or ussd"),
+    Column("kind", Text, nullable=False, comment="sms, ussd, push: a screen that we begin, notice: one without answer"),
     Column("source", Text, nullable=False, comment="short code"),
     Column("account", Text, nullable=False, comment="empty: any"),
     Column("text", Text, nullable=False),
@@ -119,6 +155,9 @@ outbox = Table(
     Column("settled_ms", BigInteger),
     Column("status", BigInteger, nullable=False, comment="last command_status"),
     Column("error", Text, nullable=False, comment="the receipt's error, or why it was not sent"),
+    Column("flash", Boolean, nullable=False, server_default=text("false"), comment="SMS of class 0"),
+    Column("data", LargeBinary, comment="binary user data in the place of text"),
+    Column("port", Integer, nullable=False, server_default=text("0"), comment="application port of the handset"),
     Index("outbox_id", "id"),
     Index(
         "outbox_due",
@@ -177,7 +216,7 @@ job = Table(
     metadata,
     *_owner(),
     Column("due_ms", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False, comment="job, or call: a handler that waits for the outside world"),
+    Column("kind", Text, nullable=False, comment="job, push, or call: a handler that waits for the outside world"),
     Column("service", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("key", Text, nullable=False, comment="by which it can be cancelled; empty: cannot"),
@@ -201,7 +240,7 @@ dead_letter = Table(
     "dead_letter",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False, comment="command, job, outcome, call"),
+    Column("kind", Text, nullable=False, comment="command, job, outcome, call, push, message"),
     Column("cause", BigInteger, nullable=False, comment="the message or job that failed"),
     Column("msisdn", Text, nullable=False),
     Column("service", Text, nullable=False),
