@@ -10,14 +10,9 @@ from typing import Literal
 import msgspec
 
 from gateway.receipts import ReceiptId
+from gateway.style import Alphabet, LongMessages, Nation, Style
 from vas.messages import RTHROTTLED, RX_T_APPN
 
-Alphabet = Literal["gsm", "gsm_packed", "latin1", "ascii"]
-"""What data_coding 0 means to an SMSC: GSM 03.38 an octet a septet, or packed, ISO 8859-1, or ASCII."""
-Nation = Literal["turkish", "spanish", "portuguese"]
-"""A national language of 3GPP TS 23.038 Annex A."""
-LongMessages = Literal["udh", "udh16", "sar", "payload"]
-"""How segments are marked: UDH with an 8-bit or 16-bit reference, sar_* parameters, or whole in message_payload."""
 StatusKind = Literal["throttle", "transient", "session", "permanent"]
 
 
@@ -91,6 +86,10 @@ class AccountSettings(msgspec.Struct, frozen=True):
     reconnect_max: timedelta = timedelta(seconds=60)
     refused_every: timedelta = timedelta(minutes=5)
     """Pause after a wrong system_id or password: accounts are locked after a few tries."""
+
+    @property
+    def style(self) -> Style:
+        return Style(self.alphabet, self.national, self.long_messages)
 
     def __repr__(self) -> str:
         return f"AccountSettings({self.name!r}, {self.system_id!r} at {self.host}:{self.port})"

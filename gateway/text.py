@@ -1,24 +1,37 @@
-"""Text to the octets of SMS and USSD and back: data_coding, segments, UDH. Pure.
+"""Text to the octets of SMS and USSD and back: what data_coding says about them. Pure.
 
-Sources: SMPP 3.4 §5.2.19 for data_coding; 3GPP TS 23.038 §4 and §5 for the coding groups met on SMPP links;
-3GPP TS 23.040 §9.2.3.24 for the user data header.
+Sources: SMPP 3.4 §5.2.19 for data_coding; 3GPP TS 23.038 §4 and §5 for the coding groups met on SMPP links.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
 import msgspec
 
-from gateway.codec import RINVMSGLEN
+from gateway.codec import RINVMSGLEN, Tlvs
+from gateway.national import Shifts, table
+from gateway.packing import fill_bits, pack, unpack
+from gateway.pdu import DataSm, DeliverSm
+from gateway.style import Alphabet, Style
+from gateway.udh import NO_SHIFTS, Header, part_of
+from gateway.udh import UDHI as UDHI
 from vas.alphabet import PARTS_MAX, SMS_SEPTETS, SMS_UNITS, gsm_decode, gsm_encode, sms_parts, ucs2_encode
 from vas.errors import SmppError
+from vas.messages import Part
 
-GSM = 0x00
+DEFAULT = 0x00
+"""The data_coding that means what the account's alphabet says."""
 UCS2 = 0x08
-UDHI = 0x40
-"""The bit of esm_class that says a user data header stands before the text."""
 
-_GSM_CODINGS = frozenset({0x00, 0x0F, 0x10, 0x11, 0x12, 0x13, *range(0xC0, 0xE0), *range(0xF0, 0xF4)})
-_UCS2_CODINGS = frozenset({0x08, 0x18, 0x19, 0x1A, 0x1B, 0x48, *range(0xE0, 0xF0)})
+_GENERAL = (*range(0x10, 0x20), *range(0x40, 0x60))
+"""General data coding: bits 3 and 2 name the alphabet, 0 GSM 03.38, 1 octets, 2 UCS-2. Bit 5 is compression."""
+_GSM_CODINGS = frozenset(
+    {0x00, 0x0F, *(coding for coding in _GENERAL if coding & 0x0C == 0), *range(0xC0, 0xE0)}
+    | {coding for coding in range(0xF0, 0x100) if not coding & 0x04}
+)
+_UCS2_CODINGS = frozenset({0x08, *(coding for coding in _GENERAL if coding & 0x0C == 0x08), *range(0xE0, 0xF0)})
 _CODECS = {0x01: "ascii", 0x05: "shift_jis", 0x06: "iso8859_5", 0x07: "iso8859_8", 0x0A: "iso2022_jp", 0x0E: "euc_kr"}
 _CONCATENATION_8 = bytes((5, 0, 3))
 """UDH length; information element 0, concatenated short messages with 8-bit reference; its length."""
@@ -37,13 +50,92 @@ class Segment(msgspec.Struct, frozen=True):
     data_coding: int
     short_message: bytes
     esm_class: int = 0
-    """UDHI where the short_message begins with a user data header."""
+    """UDHI where the user data begins with a header."""
+    tlvs: Tlvs = ()
 
 
-def encode(text: str) -> Encoded:
-    """GSM 03.38 where it has every character, else UCS-2; the text is shown exactly as written."""
-    septets = gsm_encode(text)
-    return Encoded(UCS2, ucs2_encode(text)) if septets is None else Encoded(GSM, septets)
+class Received(msgspec.Struct, frozen=True):
+    """What a deliver_sm or data_sm says."""
+
+    text: str
+    """That of this PDU alone."""
+    part: Part | None = None
+    """Its place in a long message."""
+    port: int = 0
+    """The application port that it is addressed to; 0: none."""
+
+
+def encode(text: str, alphabet: Alphabet = "gsm") -> Encoded:
+    """By data_coding 0 where the account's alphabet has every character, else UCS-2: shown exactly as written."""
+    plain = encode_plain(text, alphabet)
+    if plain is None:
+        return Encoded(UCS2, ucs2_encode(text))
+    return Encoded(DEFAULT, pack(plain) if alphabet == "gsm_packed" else plain)
+
+
+def encode_plain(text: str, alphabet: Alphabet) -> bytes | None:
+    """In the alphabet of data_coding 0, an octet a septet; None if a character has no place there."""
+    if alphabet == "gsm" or alphabet == "gsm_packed":
+        return gsm_encode(text)
+    try:
+        return text.encode(alphabet)
+    except UnicodeEncodeError:
+        return None
+
+
+def decode(octets: bytes, data_coding: int, alphabet: Alphabet = "gsm", shifts: Shifts = NO_SHIFTS) -> str:
+    """The text of unpacked octets; what cannot be read becomes U+FFFD. Octets of no known text are read as Latin-1.
+
+    National shifts are understood whatever the account's alphabet: only GSM 03.38 has any.
+    """
+    if data_coding in _GSM_CODINGS:
+        if shifts != NO_SHIFTS:
+            return table(shifts).decode(octets)
+        if data_coding == DEFAULT and alphabet in ("latin1", "ascii"):
+            return octets.decode(alphabet, "replace")
+        return gsm_decode(octets)
+    if data_coding in _UCS2_CODINGS:
+        return octets.decode("utf-16-be", "replace")
+    return octets.decode(_CODECS.get(data_coding, "latin-1"), "replace")
+
+
+def unpacked(body: bytes, data_coding: int, alphabet: Alphabet, header: Header) -> bytes:
+    """The octets as `decode` reads them: GSM 03.38 an octet a septet, all else as it came."""
+    if alphabet == "gsm_packed" and data_coding in _GSM_CODINGS:
+        return unpack(body, fill_bits(header.octets))
+    return body
+
+
+def read(pdu: DeliverSm | DataSm, raw: bytes, style: Style) -> Received:
+    """The user data `raw`, from short_message or message_payload; never raises."""
+    if not pdu.esm_class & UDHI and not pdu.tlvs and style.alphabet != "gsm_packed":
+        return Received(decode(raw, pdu.data_coding, style.alphabet))
+    header, body = part_of(pdu, raw)
+    octets = unpacked(body, pdu.data_coding, style.alphabet, header)
+    text = decode(octets, pdu.data_coding, style.alphabet, header.shifts)
+    if not header.reference:
+        return Received(text, port=header.port)
+    coding = coding_of(pdu.data_coding, style.alphabet, header.shifts)
+    return Received(text, Part(header.reference, header.total, header.number, octets, coding), header.port)
+
+
+def joined(parts: Sequence[Part]) -> str:
+    """What the parts of a long message, all of them and in order, say together, wherever the text was cut."""
+    return "".join(
+        decode(b"".join(part.octets for part in alike), *read_coding(coding))
+        for coding, alike in groupby(parts, key=lambda part: part.coding)
+    )
+
+
+def coding_of(data_coding: int, alphabet: Alphabet, shifts: Shifts) -> str:
+    """All that `decode` needs besides the octets, for Part.coding."""
+    return f"{data_coding}:{alphabet}:{shifts.locking}:{shifts.single}"
+
+
+def read_coding(coding: str) -> tuple[int, Alphabet, Shifts]:
+    """What `coding_of` wrote; raises ValueError for anything else."""
+    data_coding, alphabet, locking, single = coding.split(":")
+    return int(data_coding), msgspec.convert(alphabet, Alphabet), Shifts(int(locking), int(single))
 
 
 def split(text: str, reference: int) -> list[Segment]:
@@ -70,15 +162,6 @@ def split(text: str, reference: int) -> list[Segment]:
 
 def _septets(part: str) -> bytes:
     return gsm_encode(part) or b""
-
-
-def decode(octets: bytes, data_coding: int) -> str:
-    """The text; what cannot be read becomes U+FFFD. Binary and unknown codings are read as Latin-1."""
-    if data_coding in _GSM_CODINGS:
-        return gsm_decode(octets)
-    if data_coding in _UCS2_CODINGS:
-        return octets.decode("utf-16-be", "replace")
-    return octets.decode(_CODECS.get(data_coding, "latin-1"), "replace")
 
 
 def without_header(octets: bytes) -> tuple[bytes, bytes]:

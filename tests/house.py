@@ -16,6 +16,7 @@ DRIVERS = {*ENGINES, "vas.submissions", "vas.schedule", "vas.node", "vas.operati
 """May import one another."""
 PURE = {
     *("gateway.pdu", "gateway.text", "gateway.receipts", "gateway.ussd"),
+    *("gateway.segments", "gateway.udh", "gateway.national", "gateway.packing", "gateway.style"),
     *("vas.triggers", "vas.texts", "vas.talk", "vas.numbering", "vas.alphabet", "vas.statuses"),
 }
 WORLD = {"asyncio", "socket", "sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "time"}

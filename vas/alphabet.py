@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping
 
 SMS_SEPTETS = 160
 SMS_UNITS = 70
@@ -28,34 +29,46 @@ EXTENSION = {
 }  # fmt: skip
 """What follows an escape, and costs two septets."""
 
-_ENCODING: dict[int, int | bytes] = {
-    **{ord(character): septet for septet, character in enumerate(BASIC) if septet != ESCAPE},
-    **{ord(character): bytes((ESCAPE, septet)) for septet, character in EXTENSION.items()},
-}
 _EXTENDED = frozenset(EXTENSION.values())
-_ESCAPED = re.compile("\x1b(.?)", re.DOTALL)
+_ESCAPED = re.compile("\x1b(.?)", re.DOTALL).sub
 _UNPAIRED = re.compile(r"[\ud800-\udfff]")
 
 
-def gsm_encode(text: str) -> bytes | None:
-    """One septet in each octet, escapes as two; None if a character has no place in GSM 03.38."""
-    try:
-        return codecs.charmap_encode(text, "strict", _ENCODING)[0]
-    except UnicodeEncodeError:
-        return None
+class SevenBit:
+    """A 7-bit alphabet: 128 characters, and what an escape makes of the septet after it."""
+
+    def __init__(self, basic: str, extension: Mapping[int, str]) -> None:
+        self._basic = basic
+        self._extension = extension
+        escaped: dict[int, int | bytes] = {
+            ord(character): bytes((ESCAPE, septet)) for septet, character in extension.items()
+        }
+        plain = {ord(character): septet for septet, character in enumerate(basic) if septet != ESCAPE}
+        self._encoding = escaped | plain
+
+    def encode(self, text: str) -> bytes | None:
+        """One septet in each octet, escapes as two; None if a character has no place in the alphabet."""
+        try:
+            return codecs.charmap_encode(text, "strict", self._encoding)[0]
+        except UnicodeEncodeError:
+            return None
+
+    def decode(self, octets: bytes) -> str:
+        """The text of unpacked septets. Octets above 0x7F become U+FFFD, an unknown escape the basic character."""
+        text = codecs.charmap_decode(octets, "replace", self._basic)[0]
+        return _ESCAPED(self._unescape, text) if "\x1b" in text else text
+
+    def _unescape(self, match: re.Match[str]) -> str:
+        basic = match[1]
+        if basic in ("", "\x1b"):
+            return " "
+        return self._extension.get(self._basic.find(basic), basic)
 
 
-def gsm_decode(octets: bytes) -> str:
-    """The text of unpacked septets. Octets above 0x7F become U+FFFD; an unknown escape shows the basic character."""
-    text = codecs.charmap_decode(octets, "replace", BASIC)[0]
-    return _ESCAPED.sub(_unescape, text) if "\x1b" in text else text
-
-
-def _unescape(match: re.Match[str]) -> str:
-    basic = match[1]
-    if basic in ("", "\x1b"):
-        return " "
-    return EXTENSION.get(BASIC.find(basic), basic)
+GSM = SevenBit(BASIC, EXTENSION)
+"""GSM 03.38: the default alphabet and its extension."""
+gsm_encode = GSM.encode
+gsm_decode = GSM.decode
 
 
 def ucs2_encode(text: str) -> bytes:
