@@ -15,7 +15,7 @@ from gateway.national import Shifts, table
 from gateway.packing import fill_bits, pack, unpack
 from gateway.pdu import DataSm, DeliverSm
 from gateway.style import Alphabet, Style
-from gateway.udh import NO_SHIFTS, Header, part_of
+from gateway.udh import NO_HEADER, NO_SHIFTS, Header, part_of
 from gateway.udh import UDHI as UDHI
 from vas.alphabet import PARTS_MAX, SMS_SEPTETS, SMS_UNITS, gsm_decode, gsm_encode, sms_parts, ucs2_encode
 from vas.errors import SmppError
@@ -24,7 +24,12 @@ from vas.messages import Part
 DEFAULT = 0x00
 """The data_coding that means what the account's alphabet says."""
 UCS2 = 0x08
+CBS_GSM = 0x0F
+"""GSM 03.38 of no particular language to a USSD gateway that reads the octet as 3GPP TS 23.038 §5."""
 
+_GSM_AFTER_LANGUAGE = 0x10
+_UCS2_AFTER_LANGUAGE = 0x11
+_CBS_LANGUAGES = range(0x20, 0x40)
 _GENERAL = (*range(0x10, 0x20), *range(0x40, 0x60))
 """General data coding: bits 3 and 2 name the alphabet, 0 GSM 03.38, 1 octets, 2 UCS-2. Bit 5 is compression."""
 _GSM_CODINGS = frozenset(
@@ -97,6 +102,27 @@ def decode(octets: bytes, data_coding: int, alphabet: Alphabet = "gsm", shifts: 
     if data_coding in _UCS2_CODINGS:
         return octets.decode("utf-16-be", "replace")
     return octets.decode(_CODECS.get(data_coding, "latin-1"), "replace")
+
+
+def decode_ussd(octets: bytes, data_coding: int, alphabet: Alphabet = "gsm") -> str:
+    """The text of a USSD string as it came; never raises.
+
+    Where SMPP leaves the octet open it is read as 3GPP TS 23.038 §5 has it: 0x20 to 0x3F are languages in GSM 03.38;
+    with 0x10 and 0x11 a language of two letters stands before the text, which is left out if it is there.
+    """
+    if data_coding == _UCS2_AFTER_LANGUAGE and _is_language(unpack(octets[:2])):
+        return decode(octets[2:], UCS2)
+    if data_coding in _CBS_LANGUAGES:
+        data_coding = CBS_GSM
+    text = decode(unpacked(octets, data_coding, alphabet, NO_HEADER), data_coding, alphabet)
+    if data_coding == _GSM_AFTER_LANGUAGE and text[2:3] == "\r" and _is_language(text[:2].encode("ascii", "replace")):
+        return text[3:]
+    return text
+
+
+def _is_language(letters: bytes) -> bool:
+    """ISO 639."""
+    return len(letters) == 2 and letters.isalpha()
 
 
 def unpacked(body: bytes, data_coding: int, alphabet: Alphabet, header: Header) -> bytes:
