@@ -10,21 +10,13 @@ from gateway import receipts, text, ussd
 from gateway.account import Account, AccountSettings, Submission
 from gateway.bind import BindStatus
 from gateway.link import Link
-from gateway.pdu import (
-    ITS_SESSION_INFO,
-    MESSAGE_PAYLOAD,
-    USSD_SERVICE_OP,
-    DataSm,
-    DeliverSm,
-    SubmitSm,
-    Tlvs,
-)
+from gateway.pdu import MESSAGE_PAYLOAD, DataSm, DeliverSm, SubmitSm, Tlvs
+from gateway.ussd_dialects import DIALECTS
 from vas.errors import SmppError
 from vas.messages import Answer, Inbound, Outbound, Part, Receipt, Receiver, SendOutcome, SendResult
 
 Sent = Callable[[SendResult], None]
 
-USSD_SERVICE_TYPE = b"USSD"
 _FINAL_RECEIPT = 1
 _VALIDITY_DAYS_MAX = 31
 
@@ -85,23 +77,24 @@ class SmppGateway:
     def _inbound(self, link: Link, pdu: DeliverSm | DataSm, ordinal: int, raw: bytes) -> Inbound:
         settings = link.settings
         body = text.without_header(raw)[1] if pdu.esm_class & text.UDHI else raw
-        message_id, turn, dialogue = "", None, b""
-        if pdu.tlvs:
-            turn = ussd.read(pdu, ussd.DIALECTS[settings.ussd_dialect])
-            dialogue = (pdu.tlv(USSD_SERVICE_OP) or b"") + (pdu.tlv(ITS_SESSION_INFO) or b"")
-            if settings.message_id_tlv is not None:
-                message_id = (pdu.tlv(settings.message_id_tlv) or b"").rstrip(b"\0").decode("latin-1")
+        heard = ussd.read(pdu, body, DIALECTS[settings.ussd_dialect])
+        message_id = ""
+        if pdu.tlvs and settings.message_id_tlv is not None:
+            message_id = (pdu.tlv(settings.message_id_tlv) or b"").rstrip(b"\0").decode("latin-1")
         return Inbound(
             account=settings.name,
             session=link.session,
             ordinal=ordinal,
             received_at=self._clock() - timedelta(seconds=link.heard_at - link.arrived_at),
-            sender=pdu.source_addr.decode("latin-1"),
-            to=pdu.destination_addr.decode("latin-1"),
-            text=text.decode(body, pdu.data_coding),
+            sender=heard.sender if heard else pdu.source_addr.decode("latin-1"),
+            to=heard.to if heard else pdu.destination_addr.decode("latin-1"),
+            text=heard.text if heard else text.decode(body, pdu.data_coding),
             identity=b"%b\0%b\0%c%c%b\0%b"
-            % (pdu.source_addr, pdu.destination_addr, pdu.esm_class & text.UDHI, pdu.data_coding, dialogue, raw),
-            ussd=turn,
+            % (
+                *(pdu.source_addr, pdu.destination_addr, pdu.esm_class & text.UDHI, pdu.data_coding),
+                *(heard.identity if heard else b"", raw),
+            ),
+            ussd=heard.turn if heard else None,
             message_id=message_id,
         )
 
@@ -153,9 +146,13 @@ class SmppGateway:
 
     def _segments(self, message: Outbound, settings: AccountSettings) -> list[SubmitSm]:
         if message.session:
-            whole = text.encode(message.text)
-            tlvs = ussd.write(message.token, message.more, ussd.DIALECTS[settings.ussd_dialect])
-            return [self._submit_sm(message, settings, whole.data_coding, whole.octets, 0, tlvs)]
+            dialect = DIALECTS[settings.ussd_dialect]
+            whole, around = ussd.encode(message.text, dialect), ussd.write(message.token, message.more, dialect)
+            screen = self._submit_sm(message, settings, whole.data_coding, whole.octets, 0, around.tlvs)
+            screen.service_type = around.service_type
+            screen.source_addr = around.source_addr or screen.source_addr
+            screen.destination_addr = around.destination_addr or screen.destination_addr
+            return [screen]
         return [
             self._submit_sm(message, settings, segment.data_coding, segment.short_message, segment.esm_class, ())
             for segment in text.split(message.text, message.id)
@@ -168,7 +165,7 @@ class SmppGateway:
         asked = settings.registered_delivery == "all" or (settings.registered_delivery == "asked" and message.receipt)
         return SubmitSm(
             tlvs=tlvs,
-            service_type=USSD_SERVICE_TYPE if screen else settings.service_type.encode("latin-1", "replace"),
+            service_type=settings.service_type.encode("latin-1", "replace"),
             source_addr_ton=settings.source_ton,
             source_addr_npi=settings.source_npi,
             source_addr=message.source.encode("latin-1", "replace"),

@@ -1,68 +1,247 @@
-"""Dialects of USSD over SMPP, as data. Pure.
+"""A USSD dialogue over SMPP: what a deliver_sm says, and what goes around the screen that answers it. Pure.
 
-Source of the `spec` dialect: SMPP 3.4 §5.3.2.44 ussd_service_op, and its_session_info as §5.3.2.43 defines it.
+Nothing here knows a vendor: what differs between them stands in `gateway.ussd_dialects`.
 """
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
-from gateway.pdu import ITS_SESSION_INFO, USSD_SERVICE_OP, DataSm, DeliverSm, Tlvs
+from gateway import text
+from gateway.pdu import ITS_SESSION_INFO, USER_MESSAGE_REFERENCE, USSD_SERVICE_OP, DataSm, DeliverSm, Tlvs
+from gateway.text import Encoded
+from gateway.ussd_dialects import Dialect
+from vas.alphabet import gsm_decode, gsm_encode, ucs2_encode
 from vas.messages import UssdTurn
 
-PSSD_INDICATION = 0
-PSSR_INDICATION = 1
-USSR_REQUEST = 2
-PSSR_RESPONSE = 17
-USSR_CONFIRM = 18
-USSN_CONFIRM = 19
+TOKEN_OCTETS_MAX = 255
+SESSION_OCTETS_MAX = 64
 
-_END = 0x01
-"""In octet 2 of its_session_info; the seven bits above it are a sequence number."""
-
-
-class Dialect(msgspec.Struct, frozen=True):
-    """How one kind of USSD gateway says what happens in a dialogue."""
-
-    begins: frozenset[int]
-    """The ussd_service_op of a deliver_sm that opens a dialogue."""
-    ends: frozenset[int]
-    """Those of a deliver_sm to which nothing can be shown."""
-    ask: int
-    """The ussd_service_op of a screen that waits for an answer."""
-    close: int
-    """That of a last screen."""
-
-
-DIALECTS: dict[str, Dialect] = {
-    "spec": Dialect(
-        begins=frozenset({PSSD_INDICATION, PSSR_INDICATION}),
-        ends=frozenset({USSN_CONFIRM}),
-        ask=USSR_REQUEST,
-        close=PSSR_RESPONSE,
-    ),
+_TAGS = {
+    "its_15_1": ITS_SESSION_INFO,
+    "its_spec": ITS_SESSION_INFO,
+    "its_opaque": ITS_SESSION_INFO,
+    "user_message_reference": USER_MESSAGE_REFERENCE,
 }
+_END = 0x01
+"""In the second octet of its_session_info."""
+_MESSAGE_TYPE = 0x3C
+_CONVERSATION_ABORT = 0x18
+# 3GPP TS 23.038 §5: the language of the text stands before it, as two letters and a carriage return, or as two
+# letters packed into the first UCS-2 unit.
+_GSM_WITH_LANGUAGE = 0x10
+_UCS2_WITH_LANGUAGE = 0x11
+_LANGUAGE = re.compile(r"\A[a-z]{2}\r")
+_SUFFIXES = {"decimal": re.compile("[0-9]+").fullmatch, "hex": re.compile("[0-9A-Fa-f]+").fullmatch}
+_like_a_code = re.compile(r"[*#][0-9*#]*#").fullmatch
 
 
-def read(pdu: DeliverSm | DataSm, dialect: Dialect) -> UssdTurn | None:
-    """The turn of a dialogue that a PDU is; None if it is no USSD."""
-    operation = pdu.tlv(USSD_SERVICE_OP)
-    if not operation:
+class Heard(msgspec.Struct, frozen=True):
+    """What a deliver_sm of a USSD dialogue says."""
+
+    turn: UssdTurn
+    sender: str
+    """The MSISDN, without what the dialect appends to it."""
+    to: str
+    """The destination address, without what the dialect appends to it."""
+    text: str
+    """What was dialled, `*105#`, or what was answered."""
+    identity: bytes
+    """The octets of its USSD parameters that are the same in a copy."""
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What a submit_sm carries besides the text of a screen."""
+
+    tlvs: Tlvs
+    service_type: bytes
+    source_addr: bytes = b""
+    """Where it must be another than the message's own; else empty."""
+    destination_addr: bytes = b""
+    """As source_addr."""
+
+
+class _Token(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of a turn, to answer it."""
+
+    session: bytes = b""
+    source_addr: bytes = b""
+    destination_addr: bytes = b""
+    echoed: tuple[tuple[int, bytes], ...] = ()
+
+
+_write_token = msgspec.msgpack.Encoder().encode
+_read_token = msgspec.msgpack.Decoder(_Token).decode
+
+
+def read(pdu: DeliverSm | DataSm, octets: bytes, dialect: Dialect) -> Heard | None:
+    """The turn of a dialogue that a PDU with these octets of user data is; None if it is no USSD. Never raises."""
+    operation = pdu.tlv(USSD_SERVICE_OP) if pdu.tlvs else None
+    if not operation and (not dialect.service_type_in or pdu.service_type != dialect.service_type_in):
         return None
-    session = (pdu.tlv(ITS_SESSION_INFO) or b"")[:2]
-    ended = len(session) == 2 and bool(session[1] & _END)
-    return UssdTurn(
-        dialogue=f"{pdu.source_addr.decode('latin-1')}/{session[:1].hex()}",
-        begin=operation[0] in dialect.begins,
-        ended=ended or operation[0] in dialect.ends,
-        token=session,
+    sender, to, suffix = _addresses(pdu, dialect)
+    session = suffix or _session(pdu, dialect)
+    written = _decode(octets, pdu.data_coding, dialect)
+    ended = _ended(pdu, operation, session, dialect)
+    begin = not ended and (operation[0] in dialect.begins if operation else bool(_like_a_code(written.strip(" \0"))))
+    return Heard(
+        turn=UssdTurn(f"{sender}/{_key(session, dialect)}", begin, ended, _token(pdu, session, bool(suffix), dialect)),
+        sender=sender,
+        to=to,
+        text=_dialled(written, to, dialect) if begin else written,
+        identity=(operation or b"") + (pdu.tlv(ITS_SESSION_INFO) or b"") + session,
     )
 
 
-def write(token: bytes, more: bool, dialect: Dialect) -> Tlvs:
-    """The optional parameters of the submit_sm that answers a turn, from the turn's token."""
-    operation = (USSD_SERVICE_OP, bytes((dialect.ask if more else dialect.close,)))
-    if len(token) != 2:
-        return (operation,)
-    flags = token[1] & ~_END & 0xFF | (0 if more else _END)
-    return operation, (ITS_SESSION_INFO, bytes((token[0], flags)))
+def write(token: bytes, more: bool, dialect: Dialect) -> Envelope:
+    """What goes around the screen that answers the turn with this token; one that cannot be read counts as empty."""
+    try:
+        known = _read_token(token)
+    except msgspec.DecodeError:
+        known = _Token()
+    session = _marked(known.session, more, dialect)
+    tlvs: Tlvs = ((USSD_SERVICE_OP, bytes((dialect.ask if more else dialect.close,))),)
+    tag = _TAGS.get(dialect.session, dialect.session_tag)
+    if session and tag:
+        tlvs += ((tag, session),)
+    return Envelope(
+        tlvs=(*tlvs, *known.echoed, *dialect.add),
+        service_type=dialect.service_type,
+        source_addr=known.source_addr,
+        destination_addr=known.destination_addr,
+    )
+
+
+def push(number: int, expects_answer: bool, dialect: Dialect) -> Envelope:
+    """What goes around a screen with which we begin a dialogue: a question, or a notice that ends it at once.
+
+    `number` is any number of ours; what the session has room for of it becomes the session, which is never 0.
+    """
+    tlvs: Tlvs = ((USSD_SERVICE_OP, bytes((dialect.push if expects_answer else dialect.notice,))),)
+    tag = _TAGS.get(dialect.session, dialect.session_tag)
+    if dialect.numbers_pushes and tag:
+        tlvs += ((tag, _marked(_numbered(number, dialect), expects_answer, dialect)),)
+    return Envelope((*tlvs, *dialect.add), dialect.service_type)
+
+
+def encode(written: str, dialect: Dialect) -> Encoded:
+    """A screen in GSM 03.38 where it has every character, else in UCS-2."""
+    septets = gsm_encode(written)
+    if septets is None:
+        return Encoded(dialect.ucs2_octet, ucs2_encode(written))
+    return Encoded(dialect.gsm_octet, septets)
+
+
+def _addresses(pdu: DeliverSm | DataSm, dialect: Dialect) -> tuple[str, str, bytes]:
+    """Source and destination without the session that is appended to one of them, and that session's digits."""
+    sender, to = pdu.source_addr.decode("latin-1"), pdu.destination_addr.decode("latin-1")
+    if dialect.session != "address_suffix":
+        return sender, to, b""
+    if dialect.suffix_of == "code":
+        to, suffix = _cut(to, dialect)
+    else:
+        sender, suffix = _cut(sender, dialect)
+    return sender, to, suffix.encode()
+
+
+def _cut(address: str, dialect: Dialect) -> tuple[str, str]:
+    """An address and the number appended to it, which is empty where there is none."""
+    digits = dialect.suffix_digits
+    start = max(len(address) - digits, 0) if digits else address.rfind("#") + 1
+    suffix = address[start:]
+    if not start or not _SUFFIXES[dialect.suffix_form](suffix):
+        return address, ""
+    # The # closes a code; after an MSISDN it only parts it from the number.
+    return address[:start].removesuffix("#" if dialect.suffix_of == "msisdn" else ""), suffix
+
+
+def _session(pdu: DeliverSm | DataSm, dialect: Dialect) -> bytes:
+    """The octets of the session; empty where there is none, or none that the dialect knows."""
+    tag = _TAGS.get(dialect.session, dialect.session_tag)
+    octets = (pdu.tlv(tag) or b"") if tag else b""
+    if dialect.session in ("its_15_1", "its_spec"):
+        return octets[:2] if len(octets) >= 2 else b""
+    return octets if len(octets) <= SESSION_OCTETS_MAX else b""
+
+
+def _key(session: bytes, dialect: Dialect) -> str:
+    """What is the same in every turn of a dialogue."""
+    match dialect.session:
+        case "its_spec":
+            return session[:1].hex()
+        case "its_15_1":
+            return f"{int.from_bytes(session, 'big') & 0xFFFE:04x}" if session else ""
+        case "address_suffix":
+            return session.decode().lower().lstrip("0")
+    return session.hex()
+
+
+def _ended(pdu: DeliverSm | DataSm, operation: bytes | None, session: bytes, dialect: Dialect) -> bool:
+    if _has_end_bit(session, dialect) and session[1] & _END:
+        return True
+    if operation and operation[0] in dialect.ends:
+        return True
+    return pdu.esm_class & _MESSAGE_TYPE == _CONVERSATION_ABORT
+
+
+def _has_end_bit(session: bytes, dialect: Dialect) -> bool:
+    return dialect.end_bit and dialect.session in ("its_15_1", "its_spec") and len(session) == 2
+
+
+def _marked(session: bytes, more: bool, dialect: Dialect) -> bytes:
+    """The session with its end bit set if nothing more is to come."""
+    if not _has_end_bit(session, dialect):
+        return session
+    return bytes((session[0], session[1] & ~_END & 0xFF | (0 if more else _END)))
+
+
+def _numbered(number: int, dialect: Dialect) -> bytes:
+    match dialect.session:
+        case "its_spec":
+            return bytes((number % 0xFF + 1, 0))
+        case "its_15_1":
+            return ((number % 0x7FFF + 1) << 1).to_bytes(2, "big")
+    return (number % 0xFFFF + 1).to_bytes(2, "big")
+
+
+def _token(pdu: DeliverSm | DataSm, session: bytes, in_address: bool, dialect: Dialect) -> bytes:
+    """At most TOKEN_OCTETS_MAX octets: parameters to echo that are too long for it are left out."""
+    source = pdu.destination_addr if in_address and dialect.suffix_of == "code" else b""
+    destination = pdu.source_addr if in_address and dialect.suffix_of == "msisdn" else b""
+    echoed = tuple((tag, value) for tag in dialect.echo if (value := pdu.tlv(tag)) is not None)
+    while len(token := _write_token(_Token(session, source, destination, echoed))) > TOKEN_OCTETS_MAX:
+        echoed = echoed[:-1]
+    return token
+
+
+def _dialled(written: str, to: str, dialect: Dialect) -> str:
+    """The dialled string, wherever it is."""
+    written = written.strip(" \0")
+    match dialect.dialled_in:
+        case "short_message":
+            code = written
+        case "destination_addr":
+            code = to
+        case "either":
+            code = next((place for place in (written, to) if _like_a_code(place)), written or to)
+    if dialect.complete and code:
+        code = f"{'' if code[0] in '*#' else '*'}{code}{'' if code.endswith('#') else '#'}"
+    return code
+
+
+def _decode(octets: bytes, data_coding: int, dialect: Dialect) -> str:
+    match dialect.codings.get(data_coding):
+        case "gsm":
+            return gsm_decode(octets)
+        case "ucs2":
+            return octets.decode("utf-16-be", "replace")
+        case "latin1" | "binary":
+            return octets.decode("latin-1")
+        case "ascii":
+            return octets.decode("ascii", "replace")
+    if data_coding == _UCS2_WITH_LANGUAGE:
+        return octets[2:].decode("utf-16-be", "replace")
+    written = text.decode(octets, data_coding)
+    return _LANGUAGE.sub("", written) if data_coding == _GSM_WITH_LANGUAGE else written

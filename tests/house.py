@@ -15,7 +15,7 @@ ENGINES = {"vas.dispatch", "vas.outbox", "vas.admin"}
 DRIVERS = {*ENGINES, "vas.submissions", "vas.schedule", "vas.node", "vas.operations"}
 """May import one another."""
 PURE = {
-    *("gateway.pdu", "gateway.text", "gateway.receipts", "gateway.ussd"),
+    *("gateway.pdu", "gateway.text", "gateway.receipts", "gateway.ussd", "gateway.ussd_dialects", "gateway.status"),
     *("gateway.segments", "gateway.udh", "gateway.national", "gateway.packing", "gateway.style"),
     *("vas.triggers", "vas.texts", "vas.talk", "vas.numbering", "vas.alphabet", "vas.statuses"),
 }

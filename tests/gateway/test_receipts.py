@@ -1,14 +1,13 @@
-"""Receipts as they were seen in the field, and USSD as SMPP 3.4 defines it."""
+"""Receipts as they were seen in the field."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway import receipts, ussd
+from gateway import receipts
 from gateway.pdu import DeliverSm
 from gateway.receipts import ReceiptFacts, ReceiptId
-from gateway.ussd import DIALECTS
-from vas.messages import ReceiptState, UssdTurn
+from vas.messages import ReceiptState
 
 STANDARD = (
     b"id:0123456789 sub:001 dlvrd:001 submit date:2611221430 done date:2611221431 stat:DELIVRD err:000 text:Please call"
@@ -82,39 +81,3 @@ def test_a_subscriber_cannot_write_a_receipt() -> None:
     assert receipts.is_receipt(DeliverSm(esm_class=0x04))
     assert receipts.is_receipt(DeliverSm(esm_class=0x20))
     assert receipts.is_receipt(DeliverSm(tlvs=((0x1E, b"1\0"),)))
-
-
-def turn(*tlvs: tuple[int, bytes]) -> UssdTurn | None:
-    return ussd.read(DeliverSm(source_addr=b"84912345678", tlvs=tlvs), DIALECTS["spec"])
-
-
-@pytest.mark.parametrize(
-    "operation, session, begin, ended",
-    [
-        pytest.param(1, "4D00", True, False, id="PSSR indication"),
-        pytest.param(0, "4D00", True, False, id="PSSD indication"),
-        pytest.param(18, "4D02", False, False, id="USSR confirm"),
-        pytest.param(18, "4D03", False, True, id="end bit"),
-        pytest.param(19, "4D02", False, True, id="USSN confirm"),
-    ],
-)
-def test_a_turn_of_the_spec_dialect(operation: int, session: str, begin: bool, ended: bool) -> None:
-    info = bytes.fromhex(session)
-    assert turn((0x501, bytes((operation,))), (0x1383, info)) == UssdTurn(
-        dialogue="84912345678/4d", begin=begin, ended=ended, token=info
-    )
-
-
-def test_a_dialogue_without_session_info_is_the_subscribers_own() -> None:
-    assert turn((0x501, b"\x01")) == UssdTurn(dialogue="84912345678/", begin=True)
-
-
-def test_an_sms_is_no_turn() -> None:
-    assert turn((0x204, b"\0\1")) is None
-
-
-def test_a_reply_waits_or_ends_the_dialogue() -> None:
-    token, spec = bytes.fromhex("4D06"), DIALECTS["spec"]
-    assert ussd.write(token, more=True, dialect=spec) == ((0x501, b"\x02"), (0x1383, b"\x4d\x06"))
-    assert ussd.write(token, more=False, dialect=spec) == ((0x501, b"\x11"), (0x1383, b"\x4d\x07"))
-    assert ussd.write(b"", more=False, dialect=spec) == ((0x501, b"\x11"),)
