@@ -233,6 +233,7 @@ def _template(kind: Any) -> str:
 
 
 _TLV = struct.Struct(">HH")
+_nuls = re.compile(rb"\0*").match
 
 
 def _read_tlvs(frame: bytes, start: int) -> Tlvs:
@@ -248,8 +249,8 @@ def _walk_tlvs(frame: bytes, start: int) -> tuple[Tlvs, bool]:
     tlvs, end = [], len(frame)
     while end - start >= 4:
         tag, octets = _TLV.unpack_from(frame, start)
-        if tag == 0:  # reserved, so these are stray NULs
-            start += 1
+        if tag == 0:  # reserved, so these are stray NULs, the last of them perhaps the first octet of a tag
+            start = _nuls(frame, start).end() - 1  # type: ignore[union-attr]
             continue
         start += 4
         tlvs.append((tag, frame[start : start + octets]))
