@@ -16,7 +16,7 @@ from gateway.settings import AccountSettings
 from vas import admin
 from vas.config import Settings
 from vas.config_sections import SQLITE_FILE
-from vas.core import AccountRules
+from vas.core import AccountRules, PartLimits
 from vas.errors import ConfigError, VasError
 from vas.messages import Receiver
 from vas.mounting import Mounted, Platform
@@ -49,7 +49,7 @@ def mounted_services(settings: Settings) -> list[Mounted]:
                 f"services.{name}.short_codes: a service with ussd needs at least one, to send its messages from"
             )
         config = settings.service_settings(name, service.config_type)
-        mounted.append(Mounted(service, config, section.short_codes, section.ussd or ""))
+        mounted.append(Mounted(service, config, section.short_codes, section.ussd or "", section.accents))
     return mounted
 
 
@@ -132,6 +132,7 @@ class Installation:
             trial_numbers=frozenset(settings.platform.trial_numbers),
             help_per_hour=settings.platform.help_per_hour,
             credits=settings.platform.credits,
+            parts=PartLimits(settings.platform.parts_wait, settings.platform.parts_max, settings.platform.parts_each),
             batch_limit=settings.store.batch_limit,
             keep=settings.store.keep,
             seen_for=settings.store.seen_for,

@@ -5,19 +5,21 @@ from __future__ import annotations
 from hashlib import blake2b
 
 import structlog
+from msgspec import structs
 
 from vas.context import Context
 from vas.conversation import MASKED, run_turn
 from vas.core import Core
 from vas.errors import Invalid
-from vas.messages import ROK, Answer, Inbound, Msisdn, mask
+from vas.messages import ROK, Answer, Inbound, Msisdn, Part, mask
+from vas.parts import PART_OCTETS_MAX, Reassembly, TooManyParts
 from vas.replies import Reply
 from vas.routing import Route, Target
 from vas.running import Made, Ran, Screen, bury, run_handler
 from vas.sessions import Copy
 from vas.settling import wait_for_outside
 from vas.store.ids import milliseconds, shard_of
-from vas.store.rows import InboxRow, SeenRow
+from vas.store.rows import InboxRow, PartKey, SeenRow
 from vas.subscribers import DOCUMENT, Subscriber, helped, helped_last_hour
 from vas.unit import Batch, Unit
 
@@ -29,7 +31,8 @@ class Command:
 
     def __init__(self, core: Core, inbound: Inbound, answer: Answer, *, asked: bool = False) -> None:
         self.core = core
-        self.inbound = inbound
+        self._came = inbound
+        """Of a long message, the one part."""
         self.answer = answer
         self.asked = asked
         """The other session's peer was asked for a sign of life, so its answer counts as confirmed if it gave one."""
@@ -40,10 +43,12 @@ class Command:
         self._reset()
 
     def _reset(self) -> None:
+        self.inbound = self._came
         self.result = ""
         self.service = ""
         self.ask_session = 0
         self._seen: SeenRow | None = None
+        self._reassembly: Reassembly | None = None
         self.made = Made()
 
     async def run(self, batch: Batch) -> None:
@@ -63,26 +68,65 @@ class Command:
             if kind is Copy.REDELIVERY:
                 await self._again(batch, earlier)
                 return
-        unit, inbound = Unit(batch, batch.new_id()), self.inbound
+        unit = Unit(batch, batch.new_id())
         try:
-            sender = Msisdn.parse(inbound.sender)
+            sender = Msisdn.parse(self.inbound.sender)
         except Invalid:
             self._ignore(unit, "nobody answers a machine")
             return
-        self._mark(batch, SeenRow(
-            inbound.session, inbound.ordinal, self._key, self.received_ms, sender.digits, unit.id,
-            inbound.message_id != "",
-        ))  # fmt: skip
-        if inbound.sender in self.core.own_numbers:
-            self._ignore(unit, "our own number")
+        why = self._unwanted(sender)
+        whole = not why and await self._complete(batch, sender)
+        if self.result == "later":
             return
-        if self.core.trial_numbers and sender not in self.core.trial_numbers:
-            self._ignore(unit, "not among platform.trial_numbers")
-            return
-        if self.inbound.ussd is not None:
+        self._mark(batch, self._seen_row(sender, unit))
+        if why:
+            self._ignore(unit, why)
+        elif not whole:
+            self.result = "part"
+        elif self.inbound.ussd is not None:
             await run_turn(self, unit, sender)
         else:
             await self._run_sms(unit, sender)
+
+    def _seen_row(self, sender: Msisdn, unit: Unit) -> SeenRow:
+        came = self._came
+        return SeenRow(
+            came.session, came.ordinal, self._key, self.received_ms, sender.digits, unit.id, came.message_id != ""
+        )
+
+    def _unwanted(self, sender: Msisdn) -> str:
+        """Why this sender is not served; empty: it is."""
+        if self.inbound.sender in self.core.own_numbers:
+            return "our own number"
+        if self.core.trial_numbers and sender not in self.core.trial_numbers:
+            return "not among platform.trial_numbers"
+        return ""
+
+    async def _complete(self, batch: Batch, sender: Msisdn) -> bool:
+        """Whether the message is whole; if its last part has just come, `inbound` is now the whole of it."""
+        inbound, part = self._came, self._came.part
+        if part is None or len(part.octets) > PART_OCTETS_MAX:
+            return True
+        self._reassembly = Reassembly(self.core, batch, self.made)
+        key = PartKey(
+            shard_of(sender.digits), sender.digits, inbound.account, inbound.to, part.reference, part.total
+        )  # fmt: skip
+        try:
+            parts = await self._reassembly.take(key, part)
+        except TooManyParts:
+            self.result = "later"
+            return False
+        if parts is not None:
+            self.inbound = structs.replace(inbound, text=self._text_of(parts))
+        return parts is not None
+
+    def _text_of(self, parts: list[Part]) -> str:
+        try:
+            return self.core.text_of(self._came.account, parts)
+        except Exception as error:
+            # Refusing it would bring it back for ever.
+            log.error("parts.unreadable", account=self._came.account, error=type(error).__name__)
+            return ""
 
     async def _run_sms(self, unit: Unit, sender: Msisdn) -> None:
         core, inbound = self.core, self.inbound
@@ -158,7 +202,7 @@ class Command:
                 shard_of(digits), digits, unit.id, "ussd" if inbound.ussd else "sms", inbound.account, inbound.session,
                 inbound.ordinal, self.received_ms, inbound.to, text, route.mounted.name if route else "",
                 route.handler.name if route else "", why or (route.why if route else ""), result, reply,
-                unit.steps_json(),
+                unit.steps_json(), 0, inbound.part.total if inbound.part else 1,
             )
         )  # fmt: skip
         self.made.take(unit)
@@ -203,9 +247,11 @@ class Command:
         batch.seen[row.key] = self._seen = row
 
     def committed(self) -> None:
+        if self._reassembly is not None:
+            self._reassembly.committed()
         if self._seen is not None:
             self.core.sessions.remember(self._seen)
-        self.answer(ROK)
+        self.answer(ROK if self.result != "later" else self.core.rules(self.inbound.account).later_status)
 
     def lost(self, error: Exception) -> None:
         self.refuse("later")

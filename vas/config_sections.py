@@ -279,6 +279,12 @@ class Platform(Section):
     """Help texts to one number in an hour, at most."""
     credits: int = Field(default=10_000, ge=1, le=1_000_000)
     """Commands taken and not yet finished, at most; beyond it the SMSC is asked to wait."""
+    parts_wait: Duration = Field(default=timedelta(minutes=10), ge=SECOND, le=DAY)
+    """How long the parts of a long message wait for those that are missing."""
+    parts_max: int = Field(default=100_000, ge=255, le=10_000_000)
+    """Parts that wait, at most; beyond it the SMSC keeps what would begin another long message."""
+    parts_each: int = Field(default=255, ge=255, le=10_000)
+    """Parts of one subscriber that wait, at most; beyond it their oldest message is given up."""
 
 
 class ServiceSection(Section):
@@ -292,6 +298,8 @@ class ServiceSection(Section):
     """Short codes at which the service takes SMS."""
     ussd: Annotated[str, Field(pattern=r"^\*[0-9]+(\*[0-9]+)*$", max_length=20)] | None = None
     """What is dialled for the service, without the closing #: "*105"; not set: no USSD."""
+    accents: bool = True
+    """Whether its texts have Vietnamese accents where they fit; false: none has."""
 
     @property
     def own(self) -> Mapping[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from vas.messages import RTHROTTLED, RX_T_APPN, Msisdn
+from vas.messages import RTHROTTLED, RX_T_APPN, Msisdn, Part
 from vas.metrics import Metrics
 from vas.mounting import Platform
 from vas.routing import Router
@@ -26,6 +26,33 @@ class AccountRules:
 
 
 @dataclass(frozen=True)
+class PartLimits:
+    """How long parts wait, and how many."""
+
+    wait: timedelta = timedelta(minutes=10)
+    in_total: int = 100_000
+    of_one: int = 255
+    """Of one subscriber; at least 255, so that the longest message fits."""
+
+    @property
+    def wait_ms(self) -> int:
+        return int(self.wait.total_seconds() * 1000)
+
+
+class WaitingParts:
+    """What the event loop knows of the parts that wait: their number, and when to look at them again."""
+
+    def __init__(self, limits: PartLimits) -> None:
+        self.limits = limits
+        self.count = 0
+        self.due_ms: int | None = None
+        """None: nothing waits."""
+
+    def look_by(self, due_ms: int) -> None:
+        self.due_ms = due_ms if self.due_ms is None else min(self.due_ms, due_ms)
+
+
+@dataclass(frozen=True)
 class Core:
     """One struct instead of globals; everything in it lives as long as the platform runs."""
 
@@ -42,6 +69,9 @@ class Core:
     help_per_hour: int = 3
     resume_for: timedelta = timedelta(minutes=3)
     """How long after its last screen an interrupted talk can be resumed by dialling again."""
+    parts: WaitingParts = field(default_factory=lambda: WaitingParts(PartLimits()))
+    text_of: Callable[[str, Sequence[Part]], str] = lambda account, parts: ""
+    """What the parts of a long message say together: the gateway's, called in the writer's thread."""
 
     def rules(self, account: str) -> AccountRules:
         return self.accounts.get(account, _DEFAULT_RULES)

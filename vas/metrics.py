@@ -73,9 +73,18 @@ class Metrics:
     def _traffic(self) -> None:
         self.received = LabelledCounter(
             "vas_received_total",
-            "Commands received, by the result of the unit: as inbox.result, or later, throttled.",
+            "Commands received, by the result of the unit: as inbox.result, or part (of a long one), later, throttled.",
             ("service", "account", "result"),
             registry=self.registry,
+        )
+        self.long_messages = LabelledCounter(
+            "vas_long_messages_total",
+            "Long messages received, by how they ended: complete, incomplete, copies, or later: no more may wait.",
+            ("account", "result"),
+            registry=self.registry,
+        )
+        self.parts_waiting = Gauge(
+            "vas_parts_waiting", "Parts that wait for the rest of their long message.", registry=self.registry
         )
         self.sent = LabelledCounter(
             "vas_sent_total",

@@ -18,13 +18,14 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from vas.calls import Calls
-from vas.core import AccountRules, Core
+from vas.core import AccountRules, Core, PartLimits, WaitingParts
 from vas.dispatch import Dispatch
 from vas.housekeeping import Housekeeping
 from vas.messages import Gateway, Msisdn, Receiver
 from vas.metrics import Metrics
 from vas.mounting import Mounted, Platform
 from vas.outbox import Outbox
+from vas.parts import PartsWatch
 from vas.routing import Router
 from vas.running import Made
 from vas.schedule import Schedule
@@ -62,6 +63,7 @@ class Setup:
     batch_limit: int = 500
     keep: timedelta = timedelta(days=90)
     seen_for: timedelta = timedelta(hours=72)
+    parts: PartLimits = field(default_factory=PartLimits)
     clock_ms: Callable[[], int] = lambda: int(time.time() * 1000)
     tick_s: float = TICK_S
 
@@ -90,6 +92,7 @@ class Node:
         self.core = Core(
             self.router, setup.platform, setup.accounts, self.metrics, setup.clock_ms, self.store.hash_key,
             Sessions(), setup.own_numbers, setup.trial_numbers, setup.help_per_hour,
+            parts=WaitingParts(setup.parts), text_of=lambda account, parts: self.gateway.text_of(account, parts),
         )  # fmt: skip
         self.dispatch = Dispatch(
             self.core, self.store, self, self._ask_alive, new_session=self.store.new_id,
@@ -99,6 +102,7 @@ class Node:
         self.outbox = Outbox(self.core, self.gateway, self.dispatch.submit)
         self.calls = Calls(self.core, self.dispatch.submit, self._follow)
         self.schedule = Schedule(self.core, self.calls, self.dispatch.submit, self._follow)
+        self.parts = PartsWatch(self.core, self.dispatch.submit, self._follow)
         self.housekeeping = Housekeeping(self.core, self.dispatch.submit, keep=setup.keep, seen_for=setup.seen_for)
         await self._create_tables()
         await self._restore()
@@ -122,6 +126,8 @@ class Node:
         for late in self.core.sessions.late():
             for row in await self.store.read(sql.seen_as.text, late):
                 self.core.sessions.remember(SeenRow(*row))
+        [(self.core.parts.count,)] = await self.store.read(sql.count_parts.text)
+        [(self.core.parts.due_ms,)] = await self.store.read(sql.next_long_message.text)
         fired: list[tuple[str, int]] = await self.store.read(sql.all_fired.text)
         begin = self.schedule.restore(dict(fired))
         await self.run(
@@ -135,13 +141,14 @@ class Node:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self.setup.tick_s)
-            for part in (self.dispatch, self.outbox, self.schedule, self.housekeeping):
+            for part in (self.dispatch, self.outbox, self.schedule, self.parts, self.housekeeping):
                 try:
                     part.tick()
                 except Exception as error:
                     log.error("tick.failed", part=type(part).__name__, error=f"{type(error).__name__}: {error}")
             self.metrics.outbox_queued.set(self.outbox.backlog)
             self.metrics.unfinished_commands.set(self.dispatch.unfinished)
+            self.metrics.parts_waiting.set(self.core.parts.count)
 
     # -- where what was committed goes (vas.dispatch.Effects)
 

@@ -13,7 +13,7 @@ another node or after a restart: what a service keeps outside its documents is g
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -67,6 +67,8 @@ class Phone:
     reachable: bool = True
     """Switched off: what is sent gets no delivery receipt until `network.receipt` gives one."""
     dialogues: int = 0
+    references: int = 0
+    """Long messages sent."""
 
     async def dial(self, code: str) -> str:
         """Dial a USSD code; the first screen."""
@@ -89,11 +91,31 @@ class Phone:
         await self.network.deliver(self, text, "105", UssdTurn(str(self.dialogues), begin, token=b"t"))
         return self.screen
 
-    async def text(self, text: str, to: str) -> str:
-        """Send an SMS; the last text that came back to this phone on account of it, or an empty string."""
+    async def text(self, text: str, to: str, *, parts: int = 1, order: Sequence[int] = (), reference: str = "") -> str:
+        """Send an SMS; the last text that came back to this phone on account of it, or an empty string.
+
+        `parts`: cut into so many; `order`: the numbers of those that arrive, one after the other, from 1;
+        `reference`: instead of the phone's next one.
+        """
         before = len(self.texts)
-        await self.network.deliver(self, text, to, None)
+        if parts == 1:
+            await self.network.deliver(self, text, to, None)
+        else:
+            self.references += 1
+            cut = cut_into(text, parts, reference or f"8-bit {self.references}")
+            for number in order or range(1, parts + 1):
+                await self.network.deliver(self, "", to, None, part=cut[number - 1])
         return self.texts[-1] if len(self.texts) > before else ""
+
+
+def cut_into(text: str, parts: int, reference: str) -> list[Part]:
+    """The text as a long message in parts of about the same length; the cuts may fall inside a character."""
+    octets = text.encode()
+    size = -(-len(octets) // parts)
+    return [
+        Part(reference, parts, number, octets[(number - 1) * size : number * size], "utf-8")
+        for number in range(1, parts + 1)
+    ]
 
 
 class Network:
@@ -106,6 +128,7 @@ class Network:
         fresh: bool = False,
         now: datetime = MORNING,
         language: str = "vi",
+        accounts: Mapping[str, AccountRules] | None = None,
         **setup: Any,
     ) -> None:
         self.folder = folder
@@ -125,7 +148,7 @@ class Network:
             mounted,
             mount(selfcare),
             platform,
-            {ACCOUNT: AccountRules()},
+            {ACCOUNT: AccountRules(), **(accounts or {})},
             clock_ms=lambda: self.now_ms,
             tick_s=3600,
             **setup,
@@ -162,14 +185,18 @@ class Network:
             self._setup = replace(self._setup, mounted=mounted)
         await self._start()
 
-    async def deliver(self, phone: Phone, text: str, to: str, turn: UssdTurn | None, *, sender: str = "") -> int:
+    async def deliver(
+        self, phone: Phone, text: str, to: str, turn: UssdTurn | None, *, sender: str = "", part: Part | None = None
+    ) -> int:
         """Hand a deliver_sm over and wait until nothing is left to do; the command_status of its answer."""
         if self.fresh:
             await self.restart()
         self._ordinal += 1
         sender = sender or phone.number.digits
-        identity = "\0".join((sender, to, text, turn.dialogue if turn else "")).encode()
-        inbound = Inbound(ACCOUNT, self._session, self._ordinal, moment(self.now_ms), sender, to, text, identity, turn)
+        inbound = Inbound(
+            ACCOUNT, self._session, self._ordinal, moment(self.now_ms), sender, to, text,
+            identity(sender, to, text, turn, part), turn, part=part,
+        )  # fmt: skip
         return await self.redeliver(inbound)
 
     async def redeliver(self, inbound: Inbound) -> int:
@@ -190,8 +217,9 @@ class Network:
             await node.dispatch.drained()
             node.schedule.tick()
             node.outbox.tick()
+            node.parts.tick()
             await asyncio.sleep(0)
-            if not (node.dispatch.busy or node.outbox.busy or node.calls.busy):
+            if not (node.dispatch.busy or node.outbox.busy or node.calls.busy or node.parts.looking):
                 return
             if node.calls.busy:
                 await asyncio.sleep(0.001)
@@ -213,6 +241,12 @@ class Network:
         self.node.dispatch.receive_receipt(receipt, answered.set_result)
         await answered
         await self.settled()
+
+
+def identity(sender: str, to: str, text: str, turn: UssdTurn | None = None, part: Part | None = None) -> bytes:
+    """What is the same in a copy."""
+    header = f"{part.reference} {part.total} {part.number}".encode() + part.octets if part else b""
+    return b"\0".join((sender.encode(), to.encode(), text.encode(), (turn.dialogue if turn else "").encode(), header))
 
 
 class _Gateway:

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from vas import Msisdn, Service
-from vas.messages import Inbound
+from vas.messages import Inbound, Part
 from vas.mounting import Mounted
 from vas.store.ids import moment
-from vas.testing import ACCOUNT, Network, Phone, mount
+from vas.testing import ACCOUNT, Network, Phone, identity, mount
 
 TEXTS = {
     "done": "done {x}",
@@ -103,12 +103,15 @@ async def purse(network: Network, number: str = LAN, service: str = "toy") -> Pu
 
 
 def inbound(
-    network: Network, text: str, *, session: int, ordinal: int, number: str = LAN, to: str = CODE, message_id: str = ""
-) -> Inbound:
+    network: Network, text: str, *, session: int, ordinal: int, number: str = LAN, to: str = CODE, message_id: str = "",
+    part: Part | None = None,
+) -> Inbound:  # fmt: skip
     """A deliver_sm of which the test says on which session it comes and as which."""
     digits = Msisdn.parse(number).digits
-    identity = "\0".join((digits, to, text)).encode()
-    return Inbound(ACCOUNT, session, ordinal, moment(network.now_ms), digits, to, text, identity, message_id=message_id)
+    return Inbound(
+        ACCOUNT, session, ordinal, moment(network.now_ms), digits, to, text, identity(digits, to, text, part=part),
+        message_id=message_id, part=part,
+    )  # fmt: skip
 
 
 def offer(network: Network, command: Inbound) -> asyncio.Future[int]:

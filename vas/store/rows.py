@@ -46,6 +46,11 @@ class PartKey(NamedTuple):
     reference: str
     total: int
 
+    @property
+    def given(self) -> dict[str, int | str]:
+        """As the statements name it."""
+        return {f"of_{name}": value for name, value in self._asdict().items()}
+
 
 class OutboxRow(NamedTuple):
     shard: int

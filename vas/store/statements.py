@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 
 from sqlalchemy import (
-    ColumnElement,
     Table,
     bindparam,
     delete,
@@ -17,12 +16,10 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.engine import Dialect
 
 from vas.store import schema
-from vas.store.sql import SQLITE, Query, compiled
+from vas.store.part_statements import PartStatements
+from vas.store.sql import Query
 
 inbox, outbox, job, talk, state, receipt, seen = (
     schema.inbox, schema.outbox, schema.job, schema.talk, schema.state, schema.receipt, schema.seen,
@@ -31,24 +28,8 @@ inbox, outbox, job, talk, state, receipt, seen = (
 LIVE_STATES = ("queued", "sent")
 
 
-class Statements:
+class Statements(PartStatements):
     """Compiled on first use. A parameter's name is the column's, or `given_…` where both would clash."""
-
-    def __init__(self, dialect: Dialect = SQLITE) -> None:
-        self._dialect = dialect
-        self._insert = sqlite_insert if dialect.name == "sqlite" else postgres_insert
-
-    def _compile(self, statement: object) -> Query:
-        return compiled(statement, self._dialect)  # type: ignore[arg-type]
-
-    def _upsert(self, table: Table, *keep: str) -> Query:
-        """Insert a whole row, replacing all but its key and the columns to keep."""
-        new = self._insert(table)
-        keys = [column.name for column in table.primary_key]
-        values = {
-            column.name: new.excluded[column.name] for column in table.columns if column.name not in {*keys, *keep}
-        }
-        return self._compile(new.on_conflict_do_update(index_elements=keys, set_=values))
 
     # -- written with a batch
 
@@ -191,14 +172,6 @@ class Statements:
         return self._compile(update(inbox).where(*self._one(inbox)).values(copies=inbox.c.copies + 1))
 
     # -- the outbox
-
-    @staticmethod
-    def _one(table: Table) -> tuple[ColumnElement[bool], ...]:
-        return (
-            table.c.shard == bindparam("given_shard"),
-            table.c.msisdn == bindparam("given_msisdn"),
-            table.c.id == bindparam("given_id"),
-        )
 
     def _outbox_update(self, *columns: str, states: tuple[str, ...] = LIVE_STATES) -> Query:
         return self._compile(

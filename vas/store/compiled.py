@@ -1,0 +1,38 @@
+"""What every collection of statements is built on: an engine's dialect, and the shapes that recur."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Executable, Table, bindparam
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import Dialect
+
+from vas.store.sql import SQLITE, Query, compiled
+
+
+class Compiled:
+    """Statements for one engine. A parameter's name is the column's, or `given_…` where both would clash."""
+
+    def __init__(self, dialect: Dialect = SQLITE) -> None:
+        self._dialect = dialect
+        self._insert = sqlite_insert if dialect.name == "sqlite" else postgres_insert
+
+    def _compile(self, statement: Executable) -> Query:
+        return compiled(statement, self._dialect)
+
+    def _upsert(self, table: Table, *keep: str) -> Query:
+        """Insert a whole row, replacing all but its key and the columns to keep."""
+        new = self._insert(table)
+        keys = [column.name for column in table.primary_key]
+        values = {
+            column.name: new.excluded[column.name] for column in table.columns if column.name not in {*keys, *keep}
+        }
+        return self._compile(new.on_conflict_do_update(index_elements=keys, set_=values))
+
+    @staticmethod
+    def _one(table: Table) -> tuple[ColumnElement[bool], ...]:
+        return (
+            table.c.shard == bindparam("given_shard"),
+            table.c.msisdn == bindparam("given_msisdn"),
+            table.c.id == bindparam("given_id"),
+        )
