@@ -121,8 +121,8 @@ def decode_ussd(octets: bytes, data_coding: int, alphabet: Alphabet = "gsm") -> 
 
 
 def _is_language(letters: bytes) -> bool:
-    """ISO 639."""
-    return len(letters) == 2 and letters.isalpha()
+    """By ISO 639: two small letters."""
+    return len(letters) == 2 and letters.isalpha() and letters.islower()
 
 
 def unpacked(body: bytes, data_coding: int, alphabet: Alphabet, header: Header) -> bytes:

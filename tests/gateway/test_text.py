@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.text import UDHI, Encoded, decode, encode, split, without_header
+from gateway.national import Shifts
+from gateway.pdu import DeliverSm
+from gateway.style import Alphabet, Style
+from gateway.text import (
+    UDHI,
+    Encoded,
+    Received,
+    coding_of,
+    decode,
+    decode_ussd,
+    encode,
+    joined,
+    read,
+    read_coding,
+    split,
+    without_header,
+)
 from vas import alphabet
+from vas.messages import Part
 
 ACCENTED = "Bạn còn 3 lượt gọi"
 
@@ -28,6 +45,20 @@ def test_a_text_takes_the_cheapest_encoding_that_shows_it_as_written(text: str, 
 
 
 @pytest.mark.parametrize(
+    "text, account, encoded",
+    [
+        pytest.param("1234567", "gsm_packed", Encoded(0, bytes.fromhex("31D98C56B3DD1A")), id="packed"),
+        pytest.param("é@", "latin1", Encoded(0, bytes.fromhex("E940")), id="Latin-1"),
+        pytest.param("é", "ascii", Encoded(8, bytes.fromhex("00E9")), id="not in ASCII"),
+        pytest.param("$@", "ascii", Encoded(0, bytes.fromhex("2440")), id="ASCII"),
+        pytest.param("€", "latin1", Encoded(8, bytes.fromhex("20AC")), id="not in Latin-1"),
+    ],
+)
+def test_data_coding_0_is_what_the_account_says(text: str, account: Alphabet, encoded: Encoded) -> None:
+    assert encode(text, account) == encoded
+
+
+@pytest.mark.parametrize(
     "octets, data_coding, text",
     [
         pytest.param("00010211", 0x00, "@£$_", id="GSM 03.38"),
@@ -40,6 +71,10 @@ def test_a_text_takes_the_cheapest_encoding_that_shows_it_as_written(text: str, 
         pytest.param("1EBF", 0x48, "ế", id="CBS UCS-2"),
         pytest.param("1EBF1E", 0x08, "ế\ufffd", id="half a unit"),
         pytest.param("D83D0041", 0x08, "\ufffdA", id="half a surrogate pair"),
+        pytest.param("1EBF", 0x18, "ế", id="UCS-2 of class 0"),
+        pytest.param("1EBF", 0x59, "ế", id="UCS-2 of class 1, to be deleted"),
+        pytest.param("0002", 0xF0, "@$", id="GSM 03.38 of class 0"),
+        pytest.param("00FF", 0xF5, "\x00ÿ", id="binary of class 1"),
         pytest.param("E9", 0x03, "é", id="Latin-1"),
         pytest.param("61E9", 0x01, "a\ufffd", id="IA5 has seven bits"),
         pytest.param("00FF", 0x04, "\x00ÿ", id="binary"),
@@ -50,9 +85,133 @@ def test_octets_become_text_and_never_an_error(octets: str, data_coding: int, te
     assert decode(bytes.fromhex(octets), data_coding) == text
 
 
+@pytest.mark.parametrize(
+    "octets, data_coding, account, text",
+    [
+        pytest.param("40E9", 0x00, "latin1", "@é", id="Latin-1"),
+        pytest.param("4061", 0x00, "ascii", "@a", id="ASCII"),
+        pytest.param("61E9", 0x00, "ascii", "a\ufffd", id="ASCII has seven bits"),
+        pytest.param("0002", 0x10, "latin1", "@$", id="a data_coding that says GSM 03.38 itself"),
+        pytest.param("20AC", 0x08, "latin1", "€", id="UCS-2"),
+    ],
+)
+def test_data_coding_0_is_read_as_the_account_says(octets: str, data_coding: int, account: Alphabet, text: str) -> None:
+    assert decode(bytes.fromhex(octets), data_coding, account) == text
+
+
+def test_national_shifts_are_understood_whatever_the_account() -> None:
+    for account in ("gsm", "gsm_packed", "latin1", "ascii"):
+        assert decode(bytes.fromhex("0C1B65"), 0, account, Shifts(1, 1)) == "ğ€"
+
+
 def test_every_data_coding_reads_every_octet() -> None:
+    everything = bytes(range(256)) + b"\x1b"
     for data_coding in range(256):
-        assert isinstance(decode(bytes(range(256)) + b"\x1b", data_coding), str)
+        for account in ("gsm", "gsm_packed", "latin1", "ascii"):
+            pdu = DeliverSm(data_coding=data_coding, esm_class=UDHI)
+            assert isinstance(read(pdu, everything, Style(account)).text, str)
+            assert isinstance(decode_ussd(everything, data_coding, account), str)
+
+
+@pytest.mark.parametrize(
+    "octets, data_coding, account, text",
+    [
+        pytest.param("2A313030231B", 0x0F, "gsm", "*100# ", id="no language in particular"),
+        pytest.param("AA180C3602", 0x0F, "gsm_packed", "*100#", id="packed"),
+        pytest.param("766E0D48690D", 0x10, "gsm", "Hi\r", id="a language before GSM 03.38"),
+        pytest.param("486900", 0x10, "gsm", "Hi@", id="class 0 of a gateway that knows no language"),
+        pytest.param("F6341EBF", 0x11, "gsm", "ế", id="a language before UCS-2"),
+        pytest.param("486900", 0x11, "gsm", "Hi@", id="class 1 of a gateway that knows no language"),
+        pytest.param("486900", 0x22, "gsm", "Hi@", id="a language by the octet"),
+        pytest.param("1EBF", 0x48, "gsm", "ế", id="UCS-2"),
+        pytest.param("00FF", 0x44, "gsm", "\x00ÿ", id="binary"),
+        pytest.param("1EBF", 0x08, "gsm", "ế", id="UCS-2 as SMPP has it"),
+    ],
+)
+def test_a_ussd_string_is_read_by_the_octet_of_smpp_or_of_cell_broadcast(
+    octets: str, data_coding: int, account: Alphabet, text: str
+) -> None:
+    assert decode_ussd(bytes.fromhex(octets), data_coding, account) == text
+
+
+@pytest.mark.parametrize(
+    "pdu, raw, account, received",
+    [
+        pytest.param(DeliverSm(), "6100", "gsm", Received("a@"), id="a text"),
+        pytest.param(
+            DeliverSm(esm_class=UDHI),
+            "050003050201611B",
+            "gsm",
+            Received("a ", Part("8:5", 2, 1, b"a\x1b", "0:gsm:0:0")),
+            id="a part that ends inside an escape",
+        ),
+        pytest.param(
+            DeliverSm(esm_class=UDHI),
+            "050003050202D06536FB0D",
+            "gsm_packed",
+            Received("hello", Part("8:5", 2, 2, b"hello", "0:gsm_packed:0:0")),
+            id="a packed part has fill bits of its own",
+        ),
+        pytest.param(
+            DeliverSm(esm_class=UDHI, data_coding=8),
+            "060804010502011EBF",
+            "gsm",
+            Received("ế", Part("16:261", 2, 1, b"\x1e\xbf", "8:gsm:0:0")),
+            id="UCS-2 with a 16-bit reference",
+        ),
+        pytest.param(
+            DeliverSm(esm_class=UDHI),
+            "06240101250101041B67",
+            "gsm",
+            Received("€ğ"),
+            id="national shifts",
+        ),
+        pytest.param(
+            DeliverSm(tlvs=((0x020C, b"\0\x4d"), (0x020E, b"\x02"), (0x020F, b"\x01"))),
+            "61",
+            "latin1",
+            Received("a", Part("sar:77", 2, 1, b"a", "0:latin1:0:0")),
+            id="sar_* parameters",
+        ),
+        pytest.param(
+            DeliverSm(esm_class=UDHI, data_coding=4),
+            "06050423F4000001FF",
+            "gsm",
+            Received("\x01ÿ", port=9204),
+            id="port",
+        ),
+    ],
+)
+def test_what_a_deliver_sm_says(pdu: DeliverSm, raw: str, account: Alphabet, received: Received) -> None:
+    assert read(pdu, bytes.fromhex(raw), Style(account)) == received
+
+
+def cut(octets: bytes, at: int, coding: str) -> list[Part]:
+    return [Part("8:5", 2, 1, octets[:at], coding), Part("8:5", 2, 2, octets[at:], coding)]
+
+
+@pytest.mark.parametrize(
+    "octets, coding, text",
+    [
+        pytest.param("611B651B65", "0:gsm:0:0", "a€€", id="inside an escape"),
+        pytest.param("611B671B69", "0:gsm_packed:0:1", "ağı", id="inside a national escape"),
+        pytest.param("0041D83DDE001EBF", "8:gsm:0:0", "A😀ế", id="inside a surrogate pair, and inside a unit"),
+        pytest.param("40E9", "0:latin1:0:0", "@é", id="Latin-1"),
+    ],
+)
+def test_parts_say_the_same_wherever_the_text_was_cut(octets: str, coding: str, text: str) -> None:
+    whole = bytes.fromhex(octets)
+    for at in range(len(whole) + 1):
+        assert joined(cut(whole, at, coding)) == text
+
+
+def test_parts_of_different_codings_are_read_each_by_its_own() -> None:
+    assert joined([Part("8:5", 2, 1, b"a", "0:gsm:0:0"), Part("8:5", 2, 2, b"\x1e\xbf", "8:gsm:0:0")]) == "aế"
+
+
+def test_a_coding_says_all_that_decoding_needs() -> None:
+    assert coding_of(0x18, "latin1", Shifts(3, 2)) == "24:latin1:3:2"
+    assert read_coding("24:latin1:3:2") == (0x18, "latin1", Shifts(3, 2))
 
 
 def test_every_character_of_gsm_03_38_survives_the_way_there_and_back() -> None:
