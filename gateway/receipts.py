@@ -7,36 +7,36 @@ looked for, not positions, and the optional parameters go before the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Literal
+from enum import Enum
 
 import msgspec
 
-from gateway.pdu import MESSAGE_STATE, NETWORK_ERROR_CODE, RECEIPTED_MESSAGE_ID, DataSm, DeliverSm
+from gateway.pdu import (
+    MESSAGE_STATE,
+    NETWORK_ERROR_CODE,
+    RECEIPTED_MESSAGE_ID,
+    USER_MESSAGE_REFERENCE,
+    DataSm,
+    DeliverSm,
+)
+from gateway.receipt_ids import ReceiptIds
 from vas.messages import ReceiptState
 
-ReceiptId = Literal["same", "hex_to_dec", "dec_to_hex", "strip0", "auto"]
-"""How the id in a submit_sm_resp becomes the one in the receipt's text."""
+ERROR_CHARACTERS_MAX = 20
 
 _MESSAGE_TYPE = 0x3C
-_DELIVERY_RECEIPT = 0x04
-_INTERMEDIATE_NOTIFICATION = 0x20
-
-_STATES_BY_NUMBER = dict(
-    enumerate(
-        (
-            ReceiptState.ENROUTE,  # SCHEDULED, SMPP 5.0 §4.7.15
-            ReceiptState.ENROUTE,
-            ReceiptState.DELIVERED,
-            ReceiptState.EXPIRED,
-            ReceiptState.DELETED,
-            ReceiptState.UNDELIVERABLE,
-            ReceiptState.ACCEPTED,
-            ReceiptState.UNKNOWN,
-            ReceiptState.REJECTED,
-            ReceiptState.UNDELIVERABLE,  # SKIPPED, SMPP 5.0
-        )
-    )
+_UDHI = 0x40
+_STATES_BY_NUMBER = (
+    ReceiptState.ENROUTE,  # SCHEDULED, SMPP 5.0 §4.7.15
+    ReceiptState.ENROUTE,
+    ReceiptState.DELIVERED,
+    ReceiptState.EXPIRED,
+    ReceiptState.DELETED,
+    ReceiptState.UNDELIVERABLE,
+    ReceiptState.ACCEPTED,
+    ReceiptState.UNKNOWN,
+    ReceiptState.REJECTED,
+    ReceiptState.UNDELIVERABLE,  # SKIPPED, SMPP 5.0
 )
 _STATES_BY_WORD = {
     "ENROUTE": ReceiptState.ENROUTE,
@@ -47,9 +47,32 @@ _STATES_BY_WORD = {
     "ACCEPTD": ReceiptState.ACCEPTED,
     "UNKNOWN": ReceiptState.UNKNOWN,
     "REJECTD": ReceiptState.REJECTED,
+    # The first seven letters of words that are not shortened as Appendix B does.
+    "DELIVER": ReceiptState.DELIVERED,
+    "ACCEPTE": ReceiptState.ACCEPTED,
+    "REJECTE": ReceiptState.REJECTED,
+    "SCHEDUL": ReceiptState.ENROUTE,
+    "SKIPPED": ReceiptState.UNDELIVERABLE,
 }
 _KEY = re.compile(rb"\b(id|stat|err):\s*([^\s:]+)(?=\s|\Z)", re.IGNORECASE)
 _BODY = re.compile(rb"\btext:", re.IGNORECASE)
+_DATES = re.compile(rb"\b(?:submit|done)[ _]date:\s*\d{10}(?:\d\d)?\b", re.IGNORECASE)
+
+
+class Kind(Enum):
+    """What a deliver_sm or data_sm is, by bits 5-2 of esm_class (SMPP 3.4 §5.2.12)."""
+
+    MESSAGE = 0x00
+    RECEIPT = 0x04
+    """How a message of ours ended."""
+    DELIVERY_ACK = 0x08
+    """The handset has taken a message of ours; asked for by a bit of registered_delivery that we never set."""
+    USER_ACK = 0x10
+    """The subscriber has acknowledged one by hand."""
+    CONVERSATION_ABORT = 0x18
+    """The other side of a conversation has ended it."""
+    INTERMEDIATE = 0x20
+    """How delivering a message of ours is getting on; never its end."""
 
 
 class ReceiptFacts(msgspec.Struct, frozen=True):
@@ -59,39 +82,57 @@ class ReceiptFacts(msgspec.Struct, frozen=True):
     """In the account's common form; empty where the receipt names no message."""
     state: ReceiptState
     error: str
+    """The SMSC's own code, at most ERROR_CHARACTERS_MAX characters."""
+    reference: int | None = None
+    """The user_message_reference of the message, where the SMSC gives it back: 16 bits."""
 
 
-def is_receipt(pdu: DeliverSm | DataSm) -> bool:
-    """Whether a PDU reports on a message of ours. Text alone does not: a subscriber could write it."""
+def kind_of(pdu: DeliverSm | DataSm, octets: bytes, by_text: bool = False) -> Kind:
+    """What a PDU with these octets of user data is. Text makes it a receipt only where the account allows it.
+
+    A subscriber could write such a text: so it needs, without a user data header, an id at its beginning, a state that
+    Appendix B names, and a date, as a receipt has them and people do not.
+    """
     message_type = pdu.esm_class & _MESSAGE_TYPE
-    if message_type in (_DELIVERY_RECEIPT, _INTERMEDIATE_NOTIFICATION):
-        return True
-    return bool(pdu.tlvs) and pdu.tlv(RECEIPTED_MESSAGE_ID) is not None
+    if message_type:
+        return _KINDS.get(message_type, Kind.MESSAGE)
+    if pdu.tlvs and pdu.tlv(RECEIPTED_MESSAGE_ID) is not None:
+        return Kind.RECEIPT
+    if by_text and not pdu.esm_class & _UDHI and _reads_as_receipt(octets):
+        return Kind.RECEIPT
+    return Kind.MESSAGE
 
 
-def read(pdu: DeliverSm | DataSm, body: bytes, dialect: ReceiptId) -> ReceiptFacts:
-    """The receipt in a PDU: its optional parameters first, then its text `body`. A state not told is UNKNOWN."""
-    found = _scan(body)
-    receipted = pdu.tlv(RECEIPTED_MESSAGE_ID)
-    if receipted:
-        smsc_id = submitted_id(receipted.rstrip(b"\0"), dialect)
-    else:
-        smsc_id = _receipted_id(found.get("id", ""), dialect)
-    return ReceiptFacts(smsc_id, _state(pdu.tlv(MESSAGE_STATE), found), _error(pdu.tlv(NETWORK_ERROR_CODE), found))
+def read(pdu: DeliverSm | DataSm, octets: bytes, ids: ReceiptIds) -> ReceiptFacts:
+    """The receipt in a PDU: its optional parameters first, then its text, the user data in `octets`. Never raises.
+
+    A state not told is UNKNOWN, and an intermediate notification is ENROUTE whatever it says of an end.
+    """
+    found = _scan(octets)
+    receipted = (pdu.tlv(RECEIPTED_MESSAGE_ID) or b"").rstrip(b"\0").decode("latin-1")
+    state = _state(pdu.tlv(MESSAGE_STATE), found)
+    if pdu.esm_class & _MESSAGE_TYPE == Kind.INTERMEDIATE.value and state.final:
+        state = ReceiptState.ENROUTE
+    return ReceiptFacts(
+        smsc_id=ids.receipted(receipted, found.get("id", "")),
+        state=state,
+        error=_error(pdu.tlv(NETWORK_ERROR_CODE), found)[:ERROR_CHARACTERS_MAX],
+        reference=_reference(pdu.tlv(USER_MESSAGE_REFERENCE)),
+    )
 
 
-def submitted_id(message_id: bytes, dialect: ReceiptId) -> str:
-    """The id of a submit_sm_resp, or of receipted_message_id, in the account's common form."""
-    return _SUBMITTED[dialect](message_id.decode("latin-1"))
+_KINDS = {kind.value: kind for kind in Kind}
 
 
-def _receipted_id(message_id: str, dialect: ReceiptId) -> str:
-    return _RECEIPTED[dialect](message_id)
+def _reads_as_receipt(octets: bytes) -> bool:
+    found = _scan(octets)
+    stated = found.get("stat", "").upper() in _STATES_BY_WORD
+    return stated and octets[:3].lower() == b"id:" and "id" in found and bool(_DATES.search(octets))
 
 
-def _scan(body: bytes) -> dict[str, str]:
-    """The first value of each key before `text:`, keys in lower case."""
-    head = _BODY.split(body, maxsplit=1)[0]
+def _scan(octets: bytes) -> dict[str, str]:
+    """The first value of each key before `text:`, keys in lower case. A text in UCS-2 is read by its low octets."""
+    head = _BODY.split(octets.replace(b"\0", b""), maxsplit=1)[0]
     found: dict[str, str] = {}
     for key, value in _KEY.findall(head):
         found.setdefault(key.decode().lower(), value.decode("latin-1"))
@@ -99,52 +140,18 @@ def _scan(body: bytes) -> dict[str, str]:
 
 
 def _state(number: bytes | None, found: dict[str, str]) -> ReceiptState:
-    if number:
-        return _STATES_BY_NUMBER.get(number[-1], ReceiptState.UNKNOWN)
+    if number and number[-1] < len(_STATES_BY_NUMBER):
+        return _STATES_BY_NUMBER[number[-1]]
     return _STATES_BY_WORD.get(found.get("stat", "").upper()[:7], ReceiptState.UNKNOWN)
 
 
 def _error(network: bytes | None, found: dict[str, str]) -> str:
-    """The text's own code, else the number in network_error_code: a network type, and two octets."""
-    if "err" in found or not network:
+    """The text's own code, else the number in network_error_code: a network type, and two octets (§5.3.2.31)."""
+    if "err" in found or not network or len(network) < 3:
         return found.get("err", "")
     return str(int.from_bytes(network[1:3], "big"))
 
 
-def _same(message_id: str) -> str:
-    return message_id
-
-
-def _strip0(message_id: str) -> str:
-    return message_id.lstrip("0") or message_id[-1:]
-
-
-def _hex_to_dec(message_id: str) -> str:
-    try:
-        return str(int(message_id, 16))
-    except ValueError:
-        return message_id
-
-
-def _dec_to_hex(message_id: str) -> str:
-    return f"{int(message_id):x}" if message_id.isascii() and message_id.isdigit() else message_id
-
-
-def _hex(message_id: str) -> str:
-    return _strip0(message_id.lower())
-
-
-_SUBMITTED: dict[ReceiptId, Callable[[str], str]] = {
-    "same": _same,
-    "hex_to_dec": _hex_to_dec,
-    "dec_to_hex": _dec_to_hex,
-    "strip0": _strip0,
-    "auto": _same,
-}
-_RECEIPTED: dict[ReceiptId, Callable[[str], str]] = {
-    "same": _same,
-    "hex_to_dec": _strip0,
-    "dec_to_hex": _hex,
-    "strip0": _strip0,
-    "auto": _same,
-}
+def _reference(octets: bytes | None) -> int | None:
+    """An octet too few is seen."""
+    return int.from_bytes(octets, "big") if octets and len(octets) <= 2 else None

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.receipts import ReceiptId
+from gateway.receipt_ids import ReceiptId
 from gateway.style import Alphabet, LongMessages, Nation, Style
 from vas.messages import RTHROTTLED, RX_T_APPN
 

@@ -10,6 +10,7 @@ from gateway.settings import StatusKind
 from vas.messages import RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
 from vas.statuses import is_standard
 from vas.statuses import status_name as status_name
+from vas.statuses import status_words as status_words
 
 RINVBNDSTS = 0x04
 RALYBND = 0x05

@@ -29,11 +29,6 @@ _END = 0x01
 """In the second octet of its_session_info."""
 _MESSAGE_TYPE = 0x3C
 _CONVERSATION_ABORT = 0x18
-# 3GPP TS 23.038 §5: the language of the text stands before it, as two letters and a carriage return, or as two
-# letters packed into the first UCS-2 unit.
-_GSM_WITH_LANGUAGE = 0x10
-_UCS2_WITH_LANGUAGE = 0x11
-_LANGUAGE = re.compile(r"\A[a-z]{2}\r")
 _SUFFIXES = {"decimal": re.compile("[0-9]+").fullmatch, "hex": re.compile("[0-9A-Fa-f]+").fullmatch}
 _like_a_code = re.compile(r"[*#][0-9*#]*#").fullmatch
 
@@ -241,7 +236,4 @@ def _decode(octets: bytes, data_coding: int, dialect: Dialect) -> str:
             return octets.decode("latin-1")
         case "ascii":
             return octets.decode("ascii", "replace")
-    if data_coding == _UCS2_WITH_LANGUAGE:
-        return octets[2:].decode("utf-16-be", "replace")
-    written = text.decode(octets, data_coding)
-    return _LANGUAGE.sub("", written) if data_coding == _GSM_WITH_LANGUAGE else written
+    return text.decode_ussd(octets, data_coding)

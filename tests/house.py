@@ -15,7 +15,8 @@ ENGINES = {"vas.dispatch", "vas.outbox", "vas.admin"}
 DRIVERS = {*ENGINES, "vas.submissions", "vas.schedule", "vas.node", "vas.operations"}
 """May import one another."""
 PURE = {
-    *("gateway.pdu", "gateway.text", "gateway.receipts", "gateway.ussd", "gateway.ussd_dialects", "gateway.status"),
+    *("gateway.pdu", "gateway.text", "gateway.receipts", "gateway.receipt_ids", "gateway.status"),
+    *("gateway.ussd", "gateway.ussd_dialects"),
     *("gateway.segments", "gateway.udh", "gateway.national", "gateway.packing", "gateway.style"),
     *("vas.triggers", "vas.texts", "vas.talk", "vas.numbering", "vas.alphabet", "vas.statuses"),
 }

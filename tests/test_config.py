@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from pydantic import SecretStr
 
-from gateway import receipts
+from gateway.receipt_ids import ReceiptId
 from gateway.settings import AccountSettings, Alphabet, LongMessages
 from vas.config import Settings, effective, load
 from vas.config_sections import Account, Address, Admin, Log, Platform, Route, Section, ServiceSection, Store, Web
@@ -152,7 +152,7 @@ def test_an_account_is_all_that_the_gateway_must_know(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "known"), [("receipt_id", receipts.ReceiptId), ("alphabet", Alphabet), ("long_messages", LongMessages)]
+    ("setting", "known"), [("receipt_id", ReceiptId), ("alphabet", Alphabet), ("long_messages", LongMessages)]
 )
 def test_every_dialect_of_the_gateway_can_be_chosen(setting: str, known: object) -> None:
     assert get_args(Account.model_fields[setting].annotation) == get_args(known)

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from gateway import AccountSettings, SmppGateway
-from gateway.receipts import ReceiptId
+from gateway.receipt_ids import ReceiptId
 from gateway.simulator import NoDialogue, Settings, Simulator
 from gateway.simulator.settings import IdForm
 from vas.messages import Answer, Inbound, Msisdn, Outbound, Receipt, ReceiptState, SendOutcome, SendResult
