@@ -365,7 +365,7 @@ def frames(buffer: bytearray) -> Iterator[bytes]:
 
     Raises SmppError(RINVCMDLEN) where a length is below 16 or above 65,536: the stream is lost from there.
     """
-    if len(buffer) < int.from_bytes(buffer[:4], "big") <= PDU_OCTETS_MAX:
+    if max(len(buffer) + 1, HEADER_OCTETS) <= int.from_bytes(buffer[:4], "big") <= PDU_OCTETS_MAX:
         return  # a long PDU in many pieces is not copied at each of them
     data, start = bytes(buffer), 0
     try:

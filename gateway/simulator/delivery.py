@@ -73,6 +73,7 @@ class QueueFull(Exception):
 class Bind(Protocol):
     """What delivery needs of a session that may receive."""
 
+    id: int
     account: str
 
     @property
@@ -119,12 +120,15 @@ class Delivery:
         if bind in self._binds:
             self._binds.remove(bind)
 
-    def owe(self, mo: Mo) -> None:
-        """Deliver it as soon as a bind has room; QueueFull past the limit."""
+    def owe(self, mo: Mo, bind: Bind | None = None) -> None:
+        """Deliver it as soon as a bind has room, or on this one now if it has; QueueFull past the limit."""
         if self.owed >= self._limit:
             raise QueueFull
         self.owed += 1
         self._quiet.clear()
+        if bind is not None and bind.room > 0:
+            bind.deliver(mo)
+            return
         self._queue(mo).append(mo)
         self.pump_soon()
 
@@ -142,6 +146,11 @@ class Delivery:
         else:
             delay = self._retry_seconds[min(len(mo.attempts), len(self._retry_seconds)) - 1]
             asyncio.get_running_loop().call_later(delay, self._again, mo)
+
+    def other_than(self, session: int, account: str) -> Bind | None:
+        """A receiver that is not this session: one of the account if it has another, else anybody's."""
+        others = [bind for bind in self._binds if bind.id != session]
+        return next((bind for bind in others if bind.account == account), others[0] if others else None)
 
     async def receivers(self, binds: int) -> None:
         """Return once so many may be delivered to."""

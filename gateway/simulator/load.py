@@ -15,8 +15,9 @@ from datetime import timedelta
 
 import msgspec
 
-from gateway.simulator import wire
+from gateway.simulator import dialects, texting, wire
 from gateway.simulator.delivery import Mo, Outcome
+from gateway.simulator.dialects import Turn
 from gateway.simulator.session import Session
 from gateway.simulator.settings import Settings
 from gateway.simulator.smsc import Smsc
@@ -204,8 +205,8 @@ def _command(plan: Plan, phone: bytes, index: int) -> bytes:
     sender, text = phone.decode(), plan.text.format(friend=FIRST_FRIEND + index)
     if text.startswith(("*", "#")):
         code = text.strip("*#").partition("*")[0]
-        return wire.ussd(sender, code, text, wire.PSSR_INDICATION, index % 256, 0).encode()
-    ((_, pdu),) = wire.sms(sender, plan.to, text, 0)
+        return dialects.deliver(Turn("dial", sender, code, text, index % 256), "spec").encode()
+    ((_, pdu),) = texting.sms(sender, plan.to, text, 0)
     return pdu.encode()
 
 

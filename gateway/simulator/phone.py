@@ -11,6 +11,8 @@ from typing import Protocol
 import msgspec
 
 from gateway.simulator.delivery import Mo
+from gateway.simulator.dialects import Dialect
+from gateway.simulator.letters import Alphabet
 from gateway.simulator.wire import Segment
 
 PATIENCE = timedelta(seconds=5)
@@ -25,14 +27,21 @@ class PhoneState(StrEnum):
     REACHABLE = "reachable"
     SWITCHED_OFF = "switched_off"
     OUT_OF_SERVICE = "out_of_service"
+    FULL = "full"
 
 
-class Received(msgspec.Struct, frozen=True, tag_field="kind", tag="message"):
+class Received(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="message"):
     """An SMS as the phone shows it: segments already put together."""
 
     source: str
     text: str
     at: datetime
+    flash: bool = False
+    """Shown at once, and not stored."""
+    port: int | None = None
+    """The application that it is for, if it is for one."""
+    octets: bytes = b""
+    """What is no text; in JSON Base64."""
 
 
 class Screen(msgspec.Struct, frozen=True, tag_field="kind", tag="screen"):
@@ -52,9 +61,13 @@ class Dialogue(msgspec.Struct):
     """An open USSD dialogue as the network counts it."""
 
     number: int
-    """0–255, recurs."""
+    """As its dialect counts them; recurs."""
     code: str
     """The digits after the first `*` or `#`: where the dialogue's messages go."""
+    account: str = ""
+    """Whose it is; empty: whoever receives."""
+    dialect: Dialect = "spec"
+    alphabet: Alphabet = "gsm"
     sequence: int = 0
     turn: int = 0
     """Mo.id of the latest turn of the phone; a screen for it has come if Screen.turn is the same."""
@@ -73,6 +86,8 @@ class Network(Protocol):
 
     def switched(self, phone: Phone) -> None: ...
 
+    def saw(self, phone: Phone, event: Event) -> None: ...
+
 
 class NoDialogue(Exception):
     """No screen of this phone waits for an answer."""
@@ -88,10 +103,16 @@ class Phone:
         self._listeners: list[asyncio.Queue[Event]] = []
         self.number = number
         self.state = PhoneState.REACHABLE
+        self.balance = 0
+        """In đồng."""
+        self.language = "vi"
+        """ISO 639-1."""
         self.inbox: deque[Received] = deque(maxlen=remembered)
         self.screen: Screen | None = None
         """The latest one, also after its dialogue ended."""
         self.dialogue: Dialogue | None = None
+        self.over: deque[int] = deque(maxlen=4)
+        """The numbers of the latest dialogues that ended: a screen that comes for one of them is late."""
         self.segments: dict[tuple[bytes, int, int], dict[int, Segment]] = {}
 
     # --- what its owner does
@@ -119,11 +140,15 @@ class Phone:
         return self._network.hang_up(self)
 
     def switch_off(self) -> None:
-        """From now on messages wait in the SMSC."""
+        """From now on messages wait in the SMSC; an open dialogue ends."""
         self._switch(PhoneState.SWITCHED_OFF)
 
+    def fill(self) -> None:
+        """Its memory is full: from now on messages wait in the SMSC."""
+        self._switch(PhoneState.FULL)
+
     def switch_on(self) -> None:
-        """What waited arrives now."""
+        """It is reachable and has room; what waited arrives now."""
         self._switch(PhoneState.REACHABLE)
 
     def out_of_service(self) -> None:
@@ -131,6 +156,8 @@ class Phone:
         self._switch(PhoneState.OUT_OF_SERVICE)
 
     def _switch(self, state: PhoneState) -> None:
+        if self.dialogue is not None and state in (PhoneState.SWITCHED_OFF, PhoneState.OUT_OF_SERVICE):
+            self.hang_up()
         self.state = state
         self._network.switched(self)
 
@@ -176,7 +203,8 @@ class Phone:
         )
 
     def receive(self, message: Received) -> None:
-        self.inbox.append(message)
+        if not message.flash:
+            self.inbox.append(message)
         self._unread.append(message)
         self._tell(message)
 
@@ -184,8 +212,14 @@ class Phone:
         """Replace the screen; one without `more` ends the dialogue."""
         self.screen = screen
         if not screen.more:
-            self.dialogue = None
+            self.end()
         self._tell(screen)
+
+    def end(self) -> None:
+        """No dialogue is open any more."""
+        if self.dialogue is not None:
+            self.over.append(self.dialogue.number)
+            self.dialogue = None
 
     def put_together(self, segment: Segment) -> list[Segment] | None:
         """Keep a part; all parts in order once the last of them is here. A part that comes twice counts once."""
@@ -200,6 +234,7 @@ class Phone:
 
     def _tell(self, event: Event) -> None:
         self._changed.set()
+        self._network.saw(self, event)
         for queue in self._listeners:
             if not queue.full():
                 queue.put_nowait(event)

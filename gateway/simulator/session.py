@@ -19,13 +19,18 @@ from gateway.pdu import (
     BindTransceiverResp,
     BindTransmitter,
     BindTransmitterResp,
+    CancelSm,
     DataSm,
     DataSmResp,
     DeliverSmResp,
     EnquireLink,
     EnquireLinkResp,
     GenericNack,
+    Outbind,
     Pdu,
+    QuerySm,
+    ReplaceSm,
+    SubmitMulti,
     SubmitSm,
     SubmitSmResp,
     Unbind,
@@ -33,7 +38,9 @@ from gateway.pdu import (
     decode,
     frames,
     header,
+    response_to,
 )
+from gateway.simulator import mishaps
 from gateway.simulator.delivery import Attempt, Mo, Outcome, outcome_of
 from vas.errors import SmppError
 
@@ -43,10 +50,14 @@ if TYPE_CHECKING:
 RINVBNDSTS = 0x04
 RALYBND = 0x05
 
+VERSIONS = {"3.3": 0x33, "3.4": 0x34, "5.0": 0x50}
+"""interface_version, SMPP 5.0 §4.7.13; 0x00 to 0x33 are all 3.3, which has no optional parameters."""
+
 _HEADER = Struct(">IIII")
 _SEQUENCE = Struct(">I")
 
 BindRequest = BindReceiver | BindTransmitter | BindTransceiver
+BindResponse = BindReceiverResp | BindTransmitterResp | BindTransceiverResp
 
 
 class Mode(IntFlag):
@@ -58,16 +69,25 @@ class Mode(IntFlag):
     TRANSCEIVER = 3
 
 
-class Session(asyncio.Protocol):
-    """One connection, from accept to its end."""
+_MODES: dict[type[Pdu], Mode] = {
+    BindReceiver: Mode.RECEIVER,
+    BindTransmitter: Mode.TRANSMITTER,
+    BindTransceiver: Mode.TRANSCEIVER,
+}
 
-    def __init__(self, smsc: Smsc, id: int) -> None:
+
+class Session(asyncio.Protocol):
+    """One connection, from accept, or from the call to the ESME, to its end."""
+
+    def __init__(self, smsc: Smsc, id: int, calls: Outbind | None = None) -> None:
         self._smsc = smsc
+        self._calls = calls
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._out: list[bytes] = []
         self._next_sequence = 0
         self._pending: dict[int, tuple[Mo, Attempt, float]] = {}
+        self._unheard: set[int] = set()
         self._watching = False
         self._heard = False
         self._asked = False
@@ -78,6 +98,8 @@ class Session(asyncio.Protocol):
         """Address and port of this end."""
         self.peer: tuple[str, int] = ("", 0)
         self.account = ""
+        self.version = VERSIONS["3.4"]
+        """What both sides speak."""
         self.mode = Mode.OPEN
         self.since: datetime | None = None
         """When it was bound."""
@@ -93,6 +115,8 @@ class Session(asyncio.Protocol):
         settings = self._smsc.settings
         self._clock = self._loop.call_later(settings.bind_within.total_seconds(), self._not_bound)
         self._smsc.connected(self)
+        if self._calls is not None:
+            self.send(self._calls.encode())
 
     def connection_lost(self, error: Exception | None) -> None:
         self._clock.cancel()
@@ -109,6 +133,11 @@ class Session(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._transport.resume_reading()
 
+    def read_nothing_for(self, seconds: float) -> None:
+        """Leave what comes in the socket."""
+        self._transport.pause_reading()
+        self._loop.call_later(seconds, self._transport.resume_reading)
+
     def data_received(self, data: bytes) -> None:
         self._heard = True
         self._asked = False
@@ -117,7 +146,7 @@ class Session(asyncio.Protocol):
             for frame in frames(self._buffer):
                 self._take(frame)
         except SmppError as error:
-            self._send(GenericNack(status=error.status).encode())
+            self.send(GenericNack(status=error.status).encode())
             self.close()
             return
         self._smsc.delivery.pump()
@@ -138,7 +167,7 @@ class Session(asyncio.Protocol):
             self._transport.close()
             return
         self._smsc.delivery.close(self)
-        self._send(Unbind(sequence=self._sequence()).encode())
+        self.send(Unbind(sequence=self.next_sequence()).encode())
 
     # --- what the SMSC sends
 
@@ -149,13 +178,23 @@ class Session(asyncio.Protocol):
     def deliver(self, mo: Mo) -> None:
         attempt = Attempt(self.id, self._smsc.clock())
         mo.attempts.append(attempt)
-        sequence = self._sequence()
+        sequence = self.next_sequence()
         self._pending[sequence] = (mo, attempt, self._loop.time() + self._response_seconds)
         self.delivered += 1
-        self._send(mo.octets[:12] + _SEQUENCE.pack(sequence) + mo.octets[16:])
+        frame = mo.octets[:12] + _SEQUENCE.pack(sequence) + mo.octets[16:]
+        if self.version < VERSIONS["3.4"]:
+            frame = _without_tlvs(frame)
+        if self._smsc.faults is None:
+            self.send(frame)
+        else:
+            mishaps.deliver(self, self._smsc.faults, mo, frame)
         if not self._watching:
             self._watching = True
             self._loop.call_later(self._response_seconds, self._watch)
+
+    def expect_nothing_of(self, sequence: int) -> None:
+        """Hear no answer to this one of our requests."""
+        self._unheard.add(sequence)
 
     def _watch(self) -> None:
         """Give up on answers whose time is over; the pending ones stand in the order of their deadlines."""
@@ -175,18 +214,19 @@ class Session(asyncio.Protocol):
             return
         if not self._heard:
             self._asked = True
-            self._send(EnquireLink(sequence=self._sequence()).encode())
+            self.send(EnquireLink(sequence=self.next_sequence()).encode())
         self._heard = False
         self._clock = self._loop.call_later(self._smsc.settings.enquire_every.total_seconds(), self._enquire)
 
     def _not_bound(self) -> None:
         self._transport.close()
 
-    def _sequence(self) -> int:
+    def next_sequence(self) -> int:
         self._next_sequence = self._next_sequence % SEQUENCE_MAX + 1
         return self._next_sequence
 
-    def _send(self, octets: bytes) -> None:
+    def send(self, octets: bytes) -> None:
+        """Write it with whatever else this turn of the event loop brings."""
         if self._smsc.tape is not None:
             self._smsc.tape(self, "out", octets)
         if not self._out:
@@ -210,32 +250,49 @@ class Session(asyncio.Protocol):
             return
         if isinstance(pdu, DeliverSmResp):
             self._answered(pdu)
-        elif isinstance(pdu, SubmitSm):
-            self._submitted(pdu, SubmitSmResp)
+        elif pdu.command_id & RESPONSE:
+            self._take_rare_response(pdu)
+        elif self._smsc.faults is not None:
+            mishaps.take(self, self._smsc.faults, pdu)
         else:
-            self._take_rare(pdu, frame)
+            self.respond(self.handle(pdu))
 
-    def _take_rare(self, pdu: Pdu, frame: bytes) -> None:
+    def _take_rare_response(self, pdu: Pdu) -> None:
         match pdu:
-            case DataSm():
-                self._submitted(pdu, DataSmResp)
-            case EnquireLink():
-                self._send(EnquireLinkResp(sequence=pdu.sequence).encode())
-            case BindTransceiver():
-                self._bind(pdu, Mode.TRANSCEIVER, BindTransceiverResp)
-            case BindReceiver():
-                self._bind(pdu, Mode.RECEIVER, BindReceiverResp)
-            case BindTransmitter():
-                self._bind(pdu, Mode.TRANSMITTER, BindTransmitterResp)
-            case Unbind():
-                self._send(UnbindResp(sequence=pdu.sequence).encode())
-                self.close()
+            case DataSmResp() | GenericNack():
+                self._answered(pdu)
             case UnbindResp():
                 self.close()
-            case GenericNack():
-                self._answered(pdu)
+
+    def handle(self, pdu: Pdu) -> Pdu:
+        """Do what a request asks; its response."""
+        if isinstance(pdu, SubmitSm):
+            return self._submitted(pdu)
+        match pdu:
+            case DataSm():
+                return self._submitted(pdu)
+            case EnquireLink():
+                return EnquireLinkResp(sequence=pdu.sequence)
+            case BindTransceiver() | BindReceiver() | BindTransmitter():
+                return self._bind(pdu)
+            case Unbind():
+                return UnbindResp(sequence=pdu.sequence)
+            case SubmitMulti() | QuerySm() | CancelSm() | ReplaceSm() if self._smsc.mail is not None:
+                if not self.mode & Mode.TRANSMITTER:
+                    return response_to(pdu.command_id, pdu.sequence, RINVBNDSTS)
+                return self._smsc.mail(self, pdu)
             case _:
-                self._refuse(frame, RINVCMDID)
+                return GenericNack(sequence=pdu.sequence, status=RINVCMDID)
+
+    def respond(self, response: Pdu) -> None:
+        """Send a response of `handle`, and do what only its sending brings about."""
+        self.send(response.encode())
+        if isinstance(response, SubmitSmResp):
+            return
+        if isinstance(response, UnbindResp):
+            self.close()
+        elif isinstance(response, BindResponse) and not response.status and self.mode & Mode.RECEIVER:
+            self._smsc.delivery.open(self)
 
     def _refuse(self, frame: bytes, status: int) -> None:
         """Answer a request that cannot be taken; a response that cannot be read is left to its timer."""
@@ -243,42 +300,51 @@ class Session(asyncio.Protocol):
         if command_id & RESPONSE:
             return
         response = RESPONSE if status == RINVCMDID else command_id | RESPONSE
-        self._send(_HEADER.pack(_HEADER.size, response, status, sequence))
+        self.send(_HEADER.pack(_HEADER.size, response, status, sequence))
 
-    def _bind(
-        self,
-        pdu: BindRequest,
-        mode: Mode,
-        answer: type[BindTransceiverResp] | type[BindReceiverResp] | type[BindTransmitterResp],
-    ) -> None:
+    def _bind(self, pdu: BindRequest) -> Pdu:
         status = RALYBND if self.mode else self._smsc.admit(pdu.system_id, pdu.password)
         if status:
-            self._send(answer(sequence=pdu.sequence, status=status).encode())
-            return
-        tlvs = ((SC_INTERFACE_VERSION, b"\x34"),) if pdu.interface_version >= 0x34 else ()
-        system_id = self._smsc.settings.system_id.encode()
-        self._send(answer(sequence=pdu.sequence, system_id=system_id, tlvs=tlvs).encode())
+            return response_to(pdu.command_id, pdu.sequence, status)
+        settings = self._smsc.settings
+        ours = VERSIONS[settings.interface_version]
+        self.version = max(version for version in VERSIONS.values() if version <= max(pdu.interface_version, 0x33))
+        self.version = min(self.version, ours)
         self.account = pdu.system_id.decode()
-        self.mode = mode
+        self.mode = _MODES[type(pdu)]
         self.since = self._smsc.clock()
+        self._window = settings.account(self.account).window or settings.window
         self._clock.cancel()
         self._enquire()
-        if mode & Mode.RECEIVER:
-            self._smsc.delivery.open(self)
+        response = cast(BindResponse, response_to(pdu.command_id, pdu.sequence, 0))
+        response.system_id = settings.system_id.encode()
+        if self.version >= VERSIONS["3.4"]:
+            response.tlvs = ((SC_INTERFACE_VERSION, bytes([self.version])),)
+        return response
 
-    def _submitted(self, pdu: SubmitSm | DataSm, answer: type[SubmitSmResp] | type[DataSmResp]) -> None:
+    def _submitted(self, pdu: SubmitSm | DataSm) -> Pdu:
+        answer = SubmitSmResp if isinstance(pdu, SubmitSm) else DataSmResp
         if not self.mode & Mode.TRANSMITTER:
-            self._send(answer(sequence=pdu.sequence, status=RINVBNDSTS).encode())
-            return
+            return answer(sequence=pdu.sequence, status=RINVBNDSTS)
         self.submitted += 1
         self._smsc.submitted += 1
         status, message_id = self._smsc.accept(self, pdu)
-        self._send(answer(sequence=pdu.sequence, status=status, message_id=message_id).encode())
+        return answer(sequence=pdu.sequence, status=status, message_id=message_id)
 
-    def _answered(self, pdu: DeliverSmResp | GenericNack) -> None:
+    def _answered(self, pdu: DeliverSmResp | DataSmResp | GenericNack) -> None:
+        if self._unheard and pdu.sequence in self._unheard:
+            self._unheard.discard(pdu.sequence)
+            return
         waiting = self._pending.pop(pdu.sequence, None)
         if waiting is None:
             self._smsc.late_answers += 1
             return
         mo, attempt, _ = waiting
         self._smsc.delivery.ended(mo, attempt, outcome_of(pdu.status), pdu.status)
+
+
+def _without_tlvs(frame: bytes) -> bytes:
+    """As SMPP 3.3 has it."""
+    pdu = decode(frame)
+    pdu.tlvs = ()
+    return pdu.encode()

@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Literal
 
+from gateway.pdu import CancelSm, Outbind, Pdu, QuerySm, ReplaceSm, SubmitMulti
 from gateway.simulator.delivery import Delivery, Mo
+from gateway.simulator.faults import Faults
 from gateway.simulator.session import Session
 from gateway.simulator.settings import Settings
 from gateway.simulator.wire import Submission
 
+RALYBND = 0x05
 RINVPASWD = 0x0E
 RINVSYSID = 0x0F
 GOODBYE = timedelta(seconds=1)
 
 Accept = Callable[[Session, Submission], tuple[int, bytes]]
 """Takes a message from an ESME: the command_status and the message id to answer with."""
+Mail = Callable[[Session, SubmitMulti | QuerySm | CancelSm | ReplaceSm], Pdu]
+"""Answers what an ESME asks about messages that were accepted, or for several subscribers at once."""
 Tape = Callable[[Session, Literal["in", "out"], bytes], None]
 """Hears each frame as it is read or handed to the socket, before anything is done with it."""
 
@@ -44,6 +50,10 @@ class Smsc:
         self.clock = clock
         self.delivery = Delivery(settings.retry_delays, settings.owed, clock, settled)
         self.tape: Tape | None = None
+        self.faults: Faults | None = None
+        """None: nothing goes wrong, and nothing is spent on asking."""
+        self.mail: Mail | None = None
+        """None: such requests are unknown commands."""
         self.sessions: dict[int, Session] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -55,13 +65,28 @@ class Smsc:
         # Microseconds since 1970, so that ids do not recur after a restart, as they do not at an operator's SMSC.
         self._ids = count(int(clock().timestamp() * 1_000_000))
         self._server: asyncio.Server | None = None
-        self._passwords = {name.encode(): password.encode() for name, password in settings.accounts.items()}
+        self._passwords = {name.encode(): settings.account(name).password.encode() for name in settings.accounts}
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Session(self, next(self._session_ids)), self.settings.host, self.settings.port
+            lambda: Session(self, next(self._session_ids)),
+            self.settings.host,
+            self.settings.port,
+            ssl=_server_context(self.settings),
         )
+
+    async def outbind(self, host: str, port: int) -> Session:
+        """Call an ESME and say who we are; it binds on that connection, or is hung up on after settings.bind_within.
+
+        Raises OSError where nobody listens.
+        """
+        settings = self.settings
+        calls = Outbind(1, system_id=settings.system_id.encode(), password=settings.outbind_password.encode())
+        _, session = await asyncio.get_running_loop().create_connection(
+            lambda: Session(self, next(self._session_ids), calls), host, port
+        )
+        return session
 
     async def stop(self) -> None:
         """Unbind all, wait GOODBYE at most for their answers, then break what is left."""
@@ -107,7 +132,25 @@ class Smsc:
 
     def admit(self, system_id: bytes, password: bytes) -> int:
         """The command_status that answers a bind; takes as long for a stranger as for a wrong password."""
+        name = system_id.decode("latin-1")
         right = hmac.compare_digest(self._passwords.get(system_id, b""), password)
         if system_id not in self._passwords:
             return RINVSYSID
-        return 0 if right else RINVPASWD
+        if not right:
+            return RINVPASWD
+        most = self.settings.account(name).binds
+        there = sum(session.account == name for session in self.sessions.values() if session.mode)
+        return RALYBND if most is not None and there >= most else 0
+
+
+def _server_context(settings: Settings) -> ssl.SSLContext | None:
+    """Raises OSError or ssl.SSLError for files that are not there or do not fit together."""
+    if settings.tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    if settings.tls_client_ca is not None:
+        context.load_verify_locations(settings.tls_client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

@@ -1,4 +1,4 @@
-"""What phones say and hear, as deliver_sm and submit_sm. Pure.
+"""Texts and receipts as deliver_sm, and what a submit_sm brings to a phone. Pure.
 
 Written from the standard and apart from the gateway's own reading, so that each can find the other's mistakes.
 """
@@ -11,7 +11,7 @@ from enum import IntEnum
 import msgspec
 
 from gateway.pdu import (
-    ITS_SESSION_INFO,
+    DESTINATION_PORT,
     MESSAGE_PAYLOAD,
     MESSAGE_STATE,
     NETWORK_ERROR_CODE,
@@ -20,27 +20,26 @@ from gateway.pdu import (
     SAR_MSG_REF_NUM,
     SAR_SEGMENT_SEQNUM,
     SAR_TOTAL_SEGMENTS,
+    USER_MESSAGE_REFERENCE,
     USSD_SERVICE_OP,
     DataSm,
     DeliverSm,
     SubmitSm,
+    Tlvs,
 )
-from gateway.text import UCS2, UDHI, decode, encode, split
+from gateway.simulator.faults import Strike
+from gateway.simulator.letters import Alphabet, coding, elements, is_flash, read
+from gateway.simulator.settings import ReceiptForm
+from vas.alphabet import gsm_encode
 from vas.errors import SmppError
 
 RINVEXPIRY = 0x62
 RINVOPTPARAMVAL = 0xC4
 
-# ussd_service_op, SMPP 3.4 §5.3.2.44
-PSSR_INDICATION = 1
-USSR_REQUEST = 2
-PSSR_RESPONSE = 17
-USSR_CONFIRM = 18
-
+UDHI = 0x40
 INTERNATIONAL, ISDN = 1, 1
-RECEIPT = 0x04
-CBS_CODINGS = {0x0F: 0x00, 0x48: UCS2}
-"""data_coding octets that with USSD are a cell broadcast scheme (3GPP 23.038 §5), as the SMS ones."""
+_CONCATENATED_8, _PORT_8, _PORT_16, _CONCATENATED_16 = 0x00, 0x04, 0x05, 0x08
+"""Information elements of 3GPP TS 23.040 §9.2.3.24."""
 
 Submission = SubmitSm | DataSm
 
@@ -51,10 +50,16 @@ class State(IntEnum):
     ENROUTE = 1
     DELIVERED = 2
     EXPIRED = 3
+    DELETED = 4
     UNDELIVERABLE = 5
 
 
-_STAT = {State.DELIVERED: "DELIVRD", State.EXPIRED: "EXPIRED", State.UNDELIVERABLE: "UNDELIV"}
+_STAT = {
+    State.DELIVERED: "DELIVRD",
+    State.EXPIRED: "EXPIRED",
+    State.DELETED: "DELETED",
+    State.UNDELIVERABLE: "UNDELIV",
+}
 _ERRORS = {State.EXPIRED: 27, State.UNDELIVERABLE: 1}  # 3GPP 29.002: absent subscriber, unknown subscriber
 
 
@@ -66,6 +71,9 @@ class Segment(msgspec.Struct, frozen=True):
     number: int
     octets: bytes
     data_coding: int
+    udh: bytes = b""
+    port: int | None = None
+    """The application on the phone that it is for, if it is for one."""
 
 
 class Mt(msgspec.Struct, eq=False):
@@ -83,46 +91,21 @@ class Mt(msgspec.Struct, eq=False):
     registered_delivery: int
     state: State = State.ENROUTE
     done_at: datetime | None = None
+    data_coding: int = 0
+    reference: bytes | None = None
+    """Its user_message_reference, which its receipt carries too."""
+    error: int | None = None
+    """Why it was not brought, where a fault says so."""
+    strikes: tuple[Strike, ...] = ()
+    """What befalls its receipt."""
+
+    @property
+    def network_error(self) -> int:
+        """By 3GPP TS 29.002; 0 for a message that arrived."""
+        return _ERRORS.get(self.state, 0) if self.error is None else self.error
 
 
-# --- from a phone
-
-
-def sms(sender: str, to: str, text: str, reference: int) -> list[tuple[str, DeliverSm]]:
-    """One deliver_sm for each segment, beside the segment's own text; `reference` is 0–255."""
-    return [
-        (
-            decode(_cut_header(segment.esm_class, segment.short_message)[1], segment.data_coding),
-            DeliverSm(
-                source_addr_ton=INTERNATIONAL,
-                source_addr_npi=ISDN,
-                source_addr=sender.encode(),
-                destination_addr=to.encode(),
-                esm_class=segment.esm_class,
-                data_coding=segment.data_coding,
-                short_message=segment.short_message,
-            ),
-        )
-        for segment in split(text, reference)
-    ]
-
-
-def ussd(sender: str, to: str, text: str, op: int, number: int, sequence: int, end: bool = False) -> DeliverSm:
-    """One turn of a dialogue. its_session_info: session number, then sequence in bits 7-1 and the end in bit 0."""
-    encoded = encode(text)
-    return DeliverSm(
-        service_type=b"USSD",
-        source_addr_ton=INTERNATIONAL,
-        source_addr_npi=ISDN,
-        source_addr=sender.encode(),
-        destination_addr=to.encode(),
-        data_coding=encoded.data_coding,
-        short_message=encoded.octets,
-        tlvs=(
-            (USSD_SERVICE_OP, bytes([op])),
-            (ITS_SESSION_INFO, bytes([number, (sequence & 0x7F) << 1 | end])),
-        ),
-    )
+APPENDIX_B = ReceiptForm()
 
 
 def wants_receipt(mt: Mt) -> bool:
@@ -131,82 +114,129 @@ def wants_receipt(mt: Mt) -> bool:
     return asked == 1 or asked == (3 if mt.state is State.DELIVERED else 2)
 
 
-def receipt(mt: Mt, submitted_id: str, text_id: str) -> DeliverSm:
+def receipt(mt: Mt, submitted_id: str, text_id: str, form: ReceiptForm = APPENDIX_B) -> DeliverSm | DataSm:
     """For a message whose way has ended; SMPP 3.4 Appendix B, and the TLVs of §5.3.2.
 
     The TLV spells the id as submit_sm_resp did; the text may spell it in another way, as many SMSCs do.
     """
-    assert mt.done_at is not None
-    error = _ERRORS.get(mt.state, 0)
-    shown = mt.text[:20] if mt.text.isascii() else ""
-    body = (
-        f"id:{text_id} sub:001 dlvrd:{int(mt.state is State.DELIVERED):03} "
-        f"submit date:{mt.at:%y%m%d%H%M} done date:{mt.done_at:%y%m%d%H%M} "
-        f"stat:{_STAT[mt.state]} err:{error:03} text:{shown}"
-    )
-    tlvs = [(RECEIPTED_MESSAGE_ID, submitted_id.encode() + b"\0"), (MESSAGE_STATE, bytes([mt.state]))]
-    if error:
-        tlvs.append((NETWORK_ERROR_CODE, b"\x03" + error.to_bytes(2, "big")))
+    text = gsm_encode(_receipt_text(mt, text_id, form)) or b""
+    tlvs = _receipt_tlvs(mt, submitted_id, form)
+    source, destination = mt.to.encode(), mt.source.encode("latin-1")
+    if form.data_sm:
+        return DataSm(
+            source_addr_ton=INTERNATIONAL,
+            source_addr_npi=ISDN,
+            source_addr=source,
+            destination_addr=destination,
+            esm_class=form.esm_class,
+            tlvs=(*tlvs, (MESSAGE_PAYLOAD, text)),
+        )
     return DeliverSm(
         source_addr_ton=INTERNATIONAL,
         source_addr_npi=ISDN,
-        source_addr=mt.to.encode(),
-        destination_addr=mt.source.encode(),
-        esm_class=RECEIPT,
-        short_message=encode(body).octets,
-        tlvs=tuple(tlvs),
+        source_addr=source,
+        destination_addr=destination,
+        esm_class=form.esm_class,
+        short_message=text,
+        tlvs=tlvs,
     )
+
+
+def _receipt_text(mt: Mt, text_id: str, form: ReceiptForm) -> str:
+    assert mt.done_at is not None
+    clock = "%y%m%d%H%M" if form.date_digits == 10 else "%y%m%d%H%M%S"
+    words = [
+        f"id:{text_id}" if form.id_in in ("both", "text") else "",
+        f"sub:001 dlvrd:{int(mt.state is State.DELIVERED):03}" if form.counts else "",
+        f"submit date:{mt.at.strftime(clock)} done date:{mt.done_at.strftime(clock)}",
+        f"stat:{_STAT[mt.state]} err:{mt.network_error:03} text:{mt.text[:20] if mt.text.isascii() else ''}",
+    ]
+    return " ".join(filter(None, words))
+
+
+def _receipt_tlvs(mt: Mt, submitted_id: str, form: ReceiptForm) -> Tlvs:
+    tlvs = []
+    if form.id_in in ("both", "tlv"):
+        tlvs.append((RECEIPTED_MESSAGE_ID, submitted_id.encode() + b"\0"))
+    if form.tlvs:
+        tlvs.append((MESSAGE_STATE, bytes([mt.state])))
+        if mt.network_error:
+            tlvs.append((NETWORK_ERROR_CODE, b"\x03" + mt.network_error.to_bytes(2, "big")))
+    if mt.reference is not None:
+        tlvs.append((USER_MESSAGE_REFERENCE, mt.reference))
+    return tuple(tlvs)
 
 
 # --- to a phone
 
 
-def body(pdu: Submission) -> tuple[bytes, bytes]:
+def body(pdu: Submission, alphabet: Alphabet = "gsm") -> tuple[bytes, bytes]:
     """UDH, with its length octet, and text; raises SmppError(RINVMSGLEN) for what no phone can show."""
     octets = getattr(pdu, "short_message", b"") or pdu.tlv(MESSAGE_PAYLOAD) or b""
-    udh, said = _cut_header(pdu.esm_class, octets)
-    if (udh and len(udh) <= udh[0]) or (isinstance(pdu, SubmitSm) and pdu.short_message and _too_long(pdu, udh, said)):
+    header_octets = octets[0] + 1 if pdu.esm_class & UDHI and octets else 0
+    udh, said = octets[:header_octets], octets[header_octets:]
+    if udh and len(udh) <= udh[0]:
+        raise SmppError(RINVMSGLEN)
+    if is_ussd(pdu):
+        too_long = _too_long_screen(pdu, said, alphabet)
+    else:  # what comes in message_payload is cut by the SMSC
+        too_long = isinstance(pdu, SubmitSm) and bool(pdu.short_message) and _too_long(pdu, udh, said, alphabet)
+    if too_long:
         raise SmppError(RINVMSGLEN)
     return udh, said
 
 
-def _cut_header(esm_class: int, octets: bytes) -> tuple[bytes, bytes]:
-    header_octets = octets[0] + 1 if esm_class & UDHI and octets else 0
-    return octets[:header_octets], octets[header_octets:]
+def is_ussd(pdu: Submission) -> bool:
+    return bool(pdu.tlvs) and pdu.tlv(USSD_SERVICE_OP) is not None
 
 
-def _too_long(pdu: SubmitSm, udh: bytes, said: bytes) -> bool:
-    """140 octets of an SMS, 160 of a USSD screen; seven-bit text travels unpacked, an octet for a septet."""
-    limit = 160 if pdu.tlv(USSD_SERVICE_OP) else 140
-    seven_bit = coding(pdu) == 0
-    return len(said) > ((limit - len(udh)) * 8 // 7 if seven_bit else limit - len(udh))
+def _unpacked(pdu: Submission, alphabet: Alphabet) -> bool:
+    """Whether an octet is a septet on its way through the SMSC."""
+    return coding(pdu.data_coding) == "default" and alphabet == "gsm"
 
 
-def coding(pdu: Submission) -> int:
-    """data_coding as for an SMS."""
-    if pdu.tlv(USSD_SERVICE_OP):
-        return CBS_CODINGS.get(pdu.data_coding, pdu.data_coding)
-    return pdu.data_coding
+def _too_long(pdu: Submission, udh: bytes, said: bytes, alphabet: Alphabet) -> bool:
+    """140 octets of an SMS, or as many septets as go into what its header leaves of them."""
+    room = 140 - len(udh)
+    return len(said) > (room * 8 // 7 if _unpacked(pdu, alphabet) else room)
+
+
+def _too_long_screen(pdu: Submission, said: bytes, alphabet: Alphabet) -> bool:
+    """160 octets of a USSD string: 182 septets, or 80 UCS-2 characters; GSM 04.80 Annex A."""
+    return len(said) > (160 * 8 // 7 if _unpacked(pdu, alphabet) else 160)
+
+
+def shown(parts: list[Segment], alphabet: Alphabet = "gsm") -> str:
+    """The text of a message's parts, in order; a surrogate pair may stand across two of them."""
+    first = parts[0]
+    if coding(first.data_coding) == "default":
+        return "".join(read(part.octets, part.data_coding, alphabet, part.udh) for part in parts)
+    return read(b"".join(part.octets for part in parts), first.data_coding, alphabet)
+
+
+def flashes(segment: Segment) -> bool:
+    return is_flash(segment.data_coding)
+
+
+def is_binary(segment: Segment) -> bool:
+    return coding(segment.data_coding) == "binary" or segment.port is not None
 
 
 def segment_of(pdu: Submission, udh: bytes, said: bytes) -> Segment:
     """Its place in a long message by UDH (3GPP 23.040 §9.2.3.24.1, .8) or sar_*; a whole one is part 1 of 1."""
-    reference, total, number = _concatenation(udh) or _sar(pdu) or (0, 1, 1)
+    found = elements(udh) if udh else {}
+    reference, total, number = _concatenation(found) or _sar(pdu) or (0, 1, 1)
     if not 0 < number <= total:
         reference, total, number = 0, 1, 1
-    return Segment((pdu.source_addr, reference, total), number, said, coding(pdu))
+    return Segment((pdu.source_addr, reference, total), number, said, pdu.data_coding, udh, _port(found, pdu))
 
 
-def _concatenation(udh: bytes) -> tuple[int, int, int] | None:
-    at = 1
-    while at + 2 <= len(udh):
-        element, octets = udh[at], udh[at + 1]
-        value = udh[at + 2 : at + 2 + octets]
-        if element == 0x00 and len(value) == 3:
-            return value[0], value[1], value[2]
-        if element == 0x08 and len(value) == 4:
-            return int.from_bytes(value[:2], "big"), value[2], value[3]
-        at += 2 + octets
+def _concatenation(found: dict[int, bytes]) -> tuple[int, int, int] | None:
+    short, long = found.get(_CONCATENATED_8, b""), found.get(_CONCATENATED_16, b"")
+    if len(short) == 3:
+        return short[0], short[1], short[2]
+    if len(long) == 4:
+        return int.from_bytes(long[:2], "big"), long[2], long[3]
     return None
 
 
@@ -215,6 +245,15 @@ def _sar(pdu: Submission) -> tuple[int, int, int] | None:
     if reference is None or not total or not number:
         return None
     return int.from_bytes(reference, "big"), total[0], number[0]
+
+
+def _port(found: dict[int, bytes], pdu: Submission) -> int | None:
+    """By UDH, the destination first; or by the TLV destination_port."""
+    for element, octets in ((_PORT_16, 2), (_PORT_8, 1)):
+        if len(found.get(element, b"")) == 2 * octets:
+            return int.from_bytes(found[element][:octets], "big")
+    port = pdu.tlv(DESTINATION_PORT)
+    return int.from_bytes(port, "big") if port else None
 
 
 def validity(period: bytes, now: datetime) -> timedelta | None:
@@ -231,3 +270,8 @@ def validity(period: bytes, now: datetime) -> timedelta | None:
         return local - timedelta(minutes=15 * quarters) * {"+": 1, "-": -1}[direction] - now
     except (ValueError, IndexError, KeyError):
         raise SmppError(RINVEXPIRY) from None
+
+
+def absolute(moment: datetime) -> bytes:
+    """An absolute time in UTC, SMPP 3.4 §7.1.1."""
+    return f"{moment:%y%m%d%H%M%S}{moment.microsecond // 100_000}00+".encode()
