@@ -3,52 +3,82 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
+from functools import partial
+from math import isinf
 from typing import Protocol
 
 import msgspec
 import structlog
 
+from gateway import ancillary
+from gateway.ancillary import QueryResult, RequestResult
 from gateway.bind import Bind, BindStatus
-from gateway.link import Link, LinkState
+from gateway.lanes import Lane, Lanes
+from gateway.lanes import Submission as Submission
+from gateway.link import Counters, Link, sum_up
 from gateway.pace import Pace
-from gateway.pdu import DataSm, DeliverSm, Pdu, SubmitSm, SubmitSmResp
+from gateway.pdu import CancelSm, DataSm, DeliverSm, Pdu, ReplaceSm, SubmitSmResp
+from gateway.places import Places
 from gateway.settings import AccountSettings as AccountSettings
 from gateway.status import StatusClass, status_class
+from gateway.tags import USER_MESSAGE_REFERENCE
 from vas.errors import SmppError
 from vas.messages import ROK, Answer, Receiver, SendOutcome
 
 SWEEP_SECONDS = 0.5
+DRAIN_LOOK_SECONDS = 0.05
+REFUSED_SESSIONS_MAX = 3
+"""A submission that so many sessions were refused for is no longer held to be innocent."""
+ROPTPARNOTALLWD = 0xC1
 
 log = structlog.get_logger("gateway.account")
 
-Submitted = Callable[[SendOutcome, int, bytes], None]
-"""Called once: the outcome, the command_status that decided (0 if none came), the SMSC's message id."""
-
 _OUTCOMES = {
     StatusClass.TRANSIENT: SendOutcome.TEMPORARY,
-    StatusClass.VENDOR: SendOutcome.TEMPORARY,
-    StatusClass.PERMANENT: SendOutcome.PERMANENT,
-    StatusClass.OUR_BUG: SendOutcome.PERMANENT,
+    StatusClass.SESSION: SendOutcome.TEMPORARY,
 }
+"""All else that ends a submission is permanent."""
 
 
-class Submission(msgspec.Struct):
-    """A submit_sm on its way out."""
+class AccountState(StrEnum):
+    """What operations have an account do."""
 
-    pdu: SubmitSm
-    done: Submitted
-    reply: bool = True
-    """Replies overtake the rest."""
-    expires_at: float = float("inf")
-    """In the event loop's time."""
-    session: int = 0
-    """Leaves by the connection of this session, or not at all; 0: by any."""
+    RUNNING = "running"
+    DRAINING = "draining"
+    """Nothing new leaves by it, except screens of dialogues that came by it; what comes in is taken."""
+    STOPPED = "stopped"
 
 
-Lane = deque[Submission]
+class AccountStatus(msgspec.Struct, frozen=True):
+    """What operations see of an account. Counts are those of its binds together."""
+
+    name: str
+    state: AccountState
+    up: bool
+    """Whether it takes submissions and a bind that may submit is up."""
+    binds_up: int
+    binds: int
+    window_used: int
+    """Requests that wait for their response."""
+    window_max: int
+    waiting_replies: int
+    """Submissions that have not left, in the lane of the replies or bound to one connection …"""
+    waiting_rest: int
+    """… and in that of the rest."""
+    rate: float
+    """PDUs a second, as agreed; 0 is no limit."""
+    rate_now: float
+    """PDUs a second that may leave now; 0 is no limit."""
+    slowed: bool
+    """Whether the SMSC made it slower than agreed."""
+    reconnects: int
+    last_error: str
+    outbinds_refused: int
+    """Connections from outside that were not the SMSC's."""
+    counters: Counters
 
 
 class Traffic(Protocol):
@@ -64,75 +94,153 @@ class Account:
         self, settings: AccountSettings, receiver: Receiver, traffic: Traffic, clock: Callable[[], datetime]
     ) -> None:
         self.settings = settings
-        self.waiting = 0
-        """Submissions that have not left."""
+        self.state = AccountState.STOPPED
         self.delivered = traffic.delivered
         self._pace = Pace(settings.rate)
-        self._replies: Lane = deque()
-        self._rest: Lane = deque()
-        self._returned: list[Submission] = []
-        self._binds = [bind for _ in range(settings.binds) for bind in self._places(receiver, clock)]
-        self._screens: dict[Bind, Lane] = {bind: deque() for bind in self._binds}
+        self._lanes = Lanes()
+        self._places = Places(settings, self, receiver, clock)
         self._sessions: dict[int, Bind] = {}
         self._turn = 0
         self._pump_timer: asyncio.TimerHandle | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._down_since: float | None = 0.0
-        self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
-
-    def _places(self, receiver: Receiver, clock: Callable[[], datetime]) -> Iterator[Bind]:
-        if self.settings.bind == "transceiver":
-            yield Bind(self.settings, "transceiver", self, receiver, clock)
-            return
-        receiving = Bind(self.settings, "receiver", self, receiver, clock)
-        receiving.partner = Bind(self.settings, "transmitter", self, receiver, clock)
-        yield receiving
-        yield receiving.partner
 
     def start(self) -> None:
-        """Begin to connect, and stay connected."""
-        self._loop = asyncio.get_running_loop()
-        self._down_since = self._loop.time()
-        self._sweep_timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
-        self._tasks = [self._loop.create_task(bind.run(), name=f"bind {self.settings.name}") for bind in self._binds]
+        """Begin to connect, and stay connected; a draining account takes submissions again."""
+        if self.state is AccountState.STOPPED:
+            self._loop = asyncio.get_running_loop()
+            self._down_since = self._loop.time()
+            self._sweep_timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+            self._places.start()
+        self.state = AccountState.RUNNING
+
+    async def drain(self) -> None:
+        """Give back what waits and take nothing more, until all that has left has its outcome.
+
+        Ends within a response timer. What comes in is taken and answered, and its dialogues go on.
+        """
+        if self.state is AccountState.RUNNING:
+            self.state = AccountState.DRAINING
+            self._fail_waiting(lambda submission: not submission.session)
+        while self.state is AccountState.DRAINING and self._in_flight:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_LOOK_SECONDS)
 
     async def stop(self) -> None:
         """Give back what waits, unbind everywhere, close; at most two response timers and a second."""
-        self._stopping = True
+        self.state = AccountState.STOPPED
         for timer in (self._sweep_timer, self._pump_timer):
             if timer:
                 timer.cancel()
+        self._pump_timer = None
         self._fail_waiting(lambda submission: True)
-        links = [bind.link for bind in self._binds if bind.link]
-        for link in links:
-            link.unbind()
-        if links:
-            limit = 2 * self.settings.response_timer.total_seconds() + 1
-            await asyncio.wait([link.closed for link in links], timeout=limit)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._places.stop()
+
+    async def change(self, settings: AccountSettings) -> str:
+        """Take other settings of the same name, at once or with new binds; nothing in flight is lost.
+
+        Else why the SMSC does not have them, such as a wrong password: then the old ones stay.
+        """
+        problem = await self._places.change(settings)
+        if not problem:
+            self.settings = settings
+            self.change_rate(settings.rate)
+        return problem
+
+    def change_rate(self, per_second: float) -> None:
+        """Agree on another pace until the settings change; 0 is no limit."""
+        if self.state is not AccountState.STOPPED:
+            self._pace.change(per_second, self._loop.time())
+            self._pump()
+        else:
+            self._pace = Pace(per_second)
 
     @property
     def up(self) -> bool:
-        """Whether a connection that may submit is bound."""
-        return self._down_since is None
+        """Whether submissions are taken and a connection that may submit is bound."""
+        return self._down_since is None and self.state is AccountState.RUNNING
+
+    @property
+    def running(self) -> bool:
+        """Whether submissions are taken."""
+        return self.state is AccountState.RUNNING
+
+    @property
+    def waiting(self) -> int:
+        """Submissions that have not left."""
+        return self._lanes.waiting
 
     @property
     def binds(self) -> list[BindStatus]:
         """Each connection as it is now."""
-        return [bind.status() for bind in self._binds]
+        return [bind.status() for bind in self._places.binds]
+
+    @property
+    def status(self) -> AccountStatus:
+        """The account as it is now."""
+        binds, listener = self.binds, self._places.listener
+        rest = len(self._lanes.rest)
+        rate = self._pace.rate(asyncio.get_running_loop().time())
+        return AccountStatus(
+            name=self.settings.name,
+            state=self.state,
+            up=self.up,
+            binds_up=sum(bind.up for bind in self._places.binds),
+            binds=len(binds),
+            window_used=self._in_flight,
+            window_max=sum(bind.window_max for bind in binds if bind.bind_type != "receiver"),
+            waiting_replies=self._lanes.waiting - rest,
+            waiting_rest=rest,
+            rate=self.settings.rate,
+            rate_now=0 if isinf(rate) else rate,
+            slowed=self._pace.slowed,
+            reconnects=sum(bind.reconnects for bind in binds),
+            last_error=next((bind.last_error for bind in binds if bind.last_error), ""),
+            outbinds_refused=listener.refused if listener else 0,
+            counters=sum_up(bind.counters for bind in binds),
+        )
+
+    @property
+    def _in_flight(self) -> int:
+        return sum(bind.link.window_used for bind in self._places.binds if bind.link)
 
     def submit(self, submission: Submission) -> None:
         """Take a submission; `done` is called later, never from here."""
         lane = self._lane(submission)
-        if lane is None or self.waiting >= self.settings.waiting_max or self._hopeless:
+        full = self._lanes.waiting >= self.settings.waiting_max
+        if lane is None or full or self._hopeless or (self._down_since is not None and not submission.waits):
             self._loop.call_soon(submission.done, SendOutcome.NOT_SENT, 0, b"")
             return
         lane.append(submission)
-        self.waiting += 1
+        self._lanes.waiting += 1
         self._pump()
+
+    async def query(self, smsc_id: str, source: str) -> QueryResult:
+        """Ask the SMSC about a message; the id is as in its submit_sm_resp, the source as submitted."""
+        outcome, response = await self._ask(ancillary.query_sm(self.settings, smsc_id, source))
+        return ancillary.query_result(outcome, response)
+
+    async def cancel(self, smsc_id: str, source: str, to: str = "") -> RequestResult:
+        """Take a message back; without an id all that go from `source` to `to`."""
+        outcome, response = await self._ask(ancillary.cancel_sm(self.settings, smsc_id, source, to))
+        return ancillary.request_result(outcome, response, CancelSm.command_id)
+
+    async def replace(self, smsc_id: str, source: str, octets: bytes, receipt: bool = False) -> RequestResult:
+        """Put other octets, at most 254 in the message's own data_coding, in the place of its text."""
+        outcome, response = await self._ask(ancillary.replace_sm(self.settings, smsc_id, source, octets, receipt))
+        return ancillary.request_result(outcome, response, ReplaceSm.command_id)
+
+    async def _ask(self, pdu: Pdu) -> tuple[SendOutcome, Pdu | None]:
+        """How asking ended, and the last response."""
+        ended: asyncio.Future[SendOutcome] = self._loop.create_future()
+        heard: list[Pdu] = []
+
+        def done(outcome: SendOutcome, status: int, message_id: bytes) -> None:
+            if not ended.done():
+                ended.set_result(outcome)
+
+        self.submit(Submission(pdu, done, heard=heard.append))
+        outcome = await ended
+        return outcome, heard[-1] if heard else None
 
     def has(self, session: int) -> bool:
         """Whether a session is open here."""
@@ -141,7 +249,7 @@ class Account:
     async def ask_alive(self, session: int) -> bool:
         """Whether the peer of a session answers an enquire_link that is sent now."""
         bind = self._sessions.get(session)
-        if bind is None or bind.link is None or bind.link.state is not LinkState.BOUND:
+        if bind is None or bind.link is None or not bind.up:
             return False
         answered: asyncio.Future[bool] = self._loop.create_future()
 
@@ -162,19 +270,24 @@ class Account:
     def bind_down(self, bind: Bind, link: Link) -> None:
         del self._sessions[link.session]
         self._look_up()
-        screens = self._screens[bind.partner]
-        self.waiting -= len(screens)
+        screens = bind.partner.screens
+        self._lanes.waiting -= len(screens)
         while screens:
             screens.popleft().done(SendOutcome.NOT_SENT, 0, b"")
 
     def link_has_room(self, link: Link) -> None:
         self._pump()
 
+    def congestion(self, state: int) -> None:
+        """The SMSC says how busy it is: 0 idle to 100 congested."""
+        self._pace.congestion(state, self._loop.time())
+
     def _look_up(self) -> None:
-        if any(_submits(bind) for bind in self._binds):
+        if any(bind.submits for bind in self._places.binds):
             self._down_since = None
         elif self._down_since is None:
             self._down_since = self._loop.time()
+            self._fail_waiting(lambda submission: not submission.waits)
 
     @property
     def _hopeless(self) -> bool:
@@ -186,45 +299,44 @@ class Account:
 
     def _lane(self, submission: Submission) -> Lane | None:
         """Where a submission waits; None if it cannot leave any more."""
-        if self._stopping:
+        if submission.session:
+            bind = self._sessions.get(submission.session)
+            return bind.partner.screens if bind is not None and bind.partner.submits else None
+        if self.state is not AccountState.RUNNING:
             return None
-        if not submission.session:
-            return self._replies if submission.reply else self._rest
-        bind = self._sessions.get(submission.session)
-        return self._screens[bind.partner] if bind and _submits(bind.partner) else None
+        return self._lanes.replies if submission.reply else self._lanes.rest
 
     def _pump(self) -> None:
         """Send what the windows and the pace allow."""
-        if self._returned:
-            self._take_back()
-        while self.waiting:
+        lanes, pace = self._lanes, self._pace
+        self._take_back()
+        now = self._loop.time()
+        while lanes.waiting:
             ready = self._ready()
             if ready is None:
                 return
-            now = self._loop.time()
-            delay = self._pace.delay(now)
+            delay = pace.delay(now)
             if delay > 0:
                 self._pump_later(delay)
                 return
             lane, link = ready
-            submission = lane.popleft()
-            self.waiting -= 1
+            submission = lanes.take(lane)
             if submission.expires_at <= now:
                 self._loop.call_soon(submission.done, SendOutcome.NOT_SENT, 0, b"")
             else:
-                self._pace.take(now)
+                pace.take(now)
                 self._send(submission, link)
 
     def _ready(self) -> tuple[Lane, Link] | None:
         """The lane whose turn it is and a link with room for it; links take turns."""
-        shared = self._replies or self._rest
-        count = len(self._binds)
+        shared, binds = self._lanes.shared, self._places.binds
+        count = len(binds)
         self._turn += 1
         for place in range(count):
-            bind = self._binds[(self._turn + place) % count]
+            bind = binds[(self._turn + place) % count]
             link = bind.link
-            if link is not None and link.room and link.submits:
-                lane = self._screens[bind] or shared
+            if link is not None and link.room:
+                lane = bind.screens or shared
                 if lane:
                     return lane, link
         return None
@@ -238,8 +350,14 @@ class Account:
         self._pump()
 
     def _send(self, submission: Submission, link: Link) -> None:
+        pdu = submission.pdu
+        if pdu.tlvs and not link.takes_tlvs:
+            if any(tag != USER_MESSAGE_REFERENCE for tag, _ in pdu.tlvs):
+                self._loop.call_soon(submission.done, SendOutcome.PERMANENT, ROPTPARNOTALLWD, b"")
+                return
+            pdu.tlvs = ()
         try:
-            link.submit(submission.pdu, lambda pdu: self._answered(submission, link, pdu))
+            link.submit(pdu, partial(self._answered, submission, link))
         except SmppError as error:
             log.warning("smpp.cannot_be_written", account=self.settings.name, error=str(error))
             self._loop.call_soon(submission.done, SendOutcome.PERMANENT, error.status, b"")
@@ -247,57 +365,58 @@ class Account:
     def _answered(self, submission: Submission, link: Link, pdu: Pdu | None) -> None:
         if pdu is None:
             submission.done(SendOutcome.UNANSWERED, 0, b"")
-            return
-        if pdu.status == ROK and isinstance(pdu, SubmitSmResp):
+        elif pdu.status == ROK and isinstance(pdu, SubmitSmResp):
             submission.done(SendOutcome.SENT, ROK, pdu.message_id)
-            return
-        kind = status_class(pdu.status)
+        else:
+            if submission.heard is not None:
+                submission.heard(pdu)
+            self._refused(submission, link, pdu.status)
+
+    def _refused(self, submission: Submission, link: Link, status: int) -> None:
+        kind = status_class(status, self.settings.statuses)
         if kind is StatusClass.THROTTLE:
             link.counters.throttled += 1
             self._pace.slow(self._loop.time())
             self._return(submission)
-        elif kind is StatusClass.SESSION:
+        elif kind is StatusClass.SESSION and submission.heard is None:
             link.unbind()
-            self._return(submission)
+            submission.refused += 1
+            if submission.refused < REFUSED_SESSIONS_MAX:
+                self._return(submission)
+            else:
+                submission.done(SendOutcome.TEMPORARY, status, b"")
+        elif kind is StatusClass.VENDOR and not submission.refused:
+            submission.refused += 1
+            self._lanes.rest_a_while(submission)
         else:
-            submission.done(_OUTCOMES.get(kind, SendOutcome.PERMANENT), pdu.status, b"")
+            submission.done(_OUTCOMES.get(kind, SendOutcome.PERMANENT), status, b"")
 
     def _return(self, submission: Submission) -> None:
         """Keep a submission that was not accepted; it costs no attempt."""
-        self._returned.append(submission)
-        self.waiting += 1
+        self._lanes.give_back(submission)
         self._loop.call_soon(self._pump)
 
     def _take_back(self) -> None:
         """Put what was returned before all others, in its order."""
-        returned, self._returned = self._returned, []
-        for submission in reversed(returned):
+        for submission in self._lanes.take_returned():
             lane = self._lane(submission)
             if lane is None:
-                self.waiting -= 1
+                self._lanes.waiting -= 1
                 submission.done(SendOutcome.NOT_SENT, 0, b"")
             else:
                 lane.appendleft(submission)
 
     def _sweep(self) -> None:
         self._sweep_timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
-        now = self._loop.time()
-        if self.waiting:
-            hopeless = self._hopeless
+        if self._lanes.waiting:
+            self._lanes.rested()
+            now, hopeless = self._loop.time(), self._hopeless
             self._fail_waiting(lambda submission: hopeless or submission.expires_at <= now)
+            self._pump()
 
     def _fail_waiting(self, fails: Callable[[Submission], bool]) -> None:
+        self._lanes.rested()
         self._take_back()
-        for lane in (self._replies, self._rest, *self._screens.values()):
-            failed = [submission for submission in lane if fails(submission)]
-            if failed:
-                kept = [submission for submission in lane if not fails(submission)]
-                lane.clear()
-                lane.extend(kept)
-            self.waiting -= len(failed)
-            for submission in failed:
-                submission.done(SendOutcome.NOT_SENT, 0, b"")
-
-
-def _submits(bind: Bind) -> bool:
-    return bind.link is not None and bind.link.state is LinkState.BOUND and bind.link.submits
+        screens = [bind.screens for bind in self._places.binds]
+        for submission in self._lanes.remove(fails, screens):
+            submission.done(SendOutcome.NOT_SENT, 0, b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -11,10 +12,15 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from gateway.link import BindType, Counters, Link
+from gateway import tls
+from gateway.lanes import Lane
+from gateway.link import Counters, Link
+from gateway.outbind import OutbindListener
 from gateway.pdu import DataSm, DeliverSm
+from gateway.session_rules import BindType, LinkState
 from gateway.settings import AccountSettings
 from gateway.status import RINVPASWD, RINVSYSID, status_name
+from vas.errors import ConfigError
 from vas.messages import ROK, Answer, Receiver
 
 STEADY_SECONDS = 10.0
@@ -30,7 +36,7 @@ class BindStatus(msgspec.Struct, frozen=True):
     account: str
     bind_type: BindType
     state: str
-    """`connecting`, or a LinkState."""
+    """`connecting`, `listening` for an outbind, or a LinkState."""
     since: datetime
     system_id: str
     session: int
@@ -52,11 +58,13 @@ class BindOwner(Protocol):
 
     def link_has_room(self, link: Link) -> None: ...
 
+    def congestion(self, state: int) -> None: ...
+
     def delivered(self, link: Link, pdu: DeliverSm | DataSm, ordinal: int, answer: Answer) -> None: ...
 
 
 class Bind:
-    """Connects, binds, and comes back after a loss, with growing pauses of random length."""
+    """Connects, or is called by the SMSC; binds, and comes back after a loss, with growing pauses of random length."""
 
     def __init__(
         self,
@@ -65,64 +73,126 @@ class Bind:
         owner: BindOwner,
         receiver: Receiver,
         clock: Callable[[], datetime],
+        listener: OutbindListener | None = None,
     ) -> None:
         self.bind_type: BindType = bind_type
         self.partner = self
         """The bind that submits for this one."""
         self.link: Link | None = None
         """Only while it is bound, or on its way out from there."""
+        self.screens: Lane = deque()
+        """What can leave by this connection alone."""
+        self.last_error = ""
+        self.tried: asyncio.Future[int]
+        """Once it is started: the command_status of the first bind, or NO_CONNECTION."""
         self._settings = settings
         self._owner = owner
         self._receiver = receiver
         self._clock = clock
+        self._listener = listener
         self._since = clock()
         self._counters = Counters()
         self._reconnects = 0
-        self._last_error = ""
+        self._task: asyncio.Task[None] | None = None
         self.delivered = owner.delivered
         self.link_has_room = owner.link_has_room
+        self.congestion = owner.congestion
 
-    async def run(self) -> None:
-        """Until it is cancelled."""
+    @property
+    def up(self) -> bool:
+        """Whether it is bound."""
+        return self.link is not None and self.link.state is LinkState.BOUND
+
+    @property
+    def submits(self) -> bool:
+        """Whether it is bound and may submit."""
+        return self.up and self.bind_type != "receiver"
+
+    def start(self) -> None:
+        """Begin to connect, and stay connected."""
+        loop = asyncio.get_running_loop()
+        self.tried = loop.create_future()
+        self._task = loop.create_task(self._run(), name=f"bind {self._settings.name}")
+
+    async def stop(self) -> None:
+        """Unbind when both sides have their responses, and close; at most two response timers and a second."""
+        if self.link is not None:
+            self.link.unbind()
+            limit = 2 * self._settings.response_timer.total_seconds() + 1
+            await asyncio.wait([self.link.closed], timeout=limit)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            if not self.tried.done():
+                self.tried.set_result(NO_CONNECTION)
+
+    def change(self, settings: AccountSettings) -> None:
+        """Take settings that need no new bind."""
+        self._settings = settings
+        if self.link is not None:
+            self.link.change(settings)
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         pause = self._settings.reconnect_first
         while True:
             began = loop.time()
             status = await self._connect()
+            if not self.tried.done():
+                self.tried.set_result(status)
             if status == ROK and loop.time() - began >= STEADY_SECONDS:
                 pause = self._settings.reconnect_first
             if status in (RINVPASWD, RINVSYSID):
                 log.error("smpp.bind_refused", account=self._settings.name, status=status_name(status))
                 wait = self._settings.refused_every
             else:
-                log.warning("smpp.link_closed", account=self._settings.name, error=self._last_error)
+                log.warning("smpp.link_closed", account=self._settings.name, error=self.last_error)
                 wait, pause = pause, min(pause * 2, self._settings.reconnect_max)
-            await asyncio.sleep(wait.total_seconds() * random.uniform(0.5, 1.0))
+            if self._listener is None or status == NO_CONNECTION:  # an SMSC that calls us comes when it wants
+                await asyncio.sleep(wait.total_seconds() * random.uniform(0.5, 1.0))
             self._reconnects += 1
 
     async def _connect(self) -> int:
         """One connection from beginning to end; the status of its bind."""
-        settings = self._settings
         try:
-            async with asyncio.timeout(settings.response_timer.total_seconds()):
-                _, link = await asyncio.get_running_loop().create_connection(
-                    lambda: Link(settings, self.bind_type, self, self._receiver, self._counters),
-                    settings.host,
-                    settings.port,
-                )
-        except OSError as error:  # TimeoutError is one
-            self._last_error = str(error) or "no connection in time"
+            link = await self._called() if self._listener else await self._dialled()
+        except (OSError, ConfigError) as error:  # TimeoutError is an OSError
+            self.last_error = tls.explain(error) or "no connection in time"
             return NO_CONNECTION
         try:
             await link.closed
         finally:
             link.close("stopped")
-            self._last_error = link.error
+            self.last_error = link.error
         return link.bound.result()
+
+    async def _dialled(self) -> Link:
+        settings = self._settings
+        link = self._link()
+        context = tls.client_context(settings) if settings.tls else None
+        name = (settings.tls_server_name or settings.host) if settings.tls else None
+        async with asyncio.timeout(settings.response_timer.total_seconds()):
+            await asyncio.get_running_loop().create_connection(
+                lambda: link, settings.host, settings.port, ssl=context, server_hostname=name
+            )
+        return link
+
+    async def _called(self) -> Link:
+        assert self._listener is not None
+        caller = await self._listener.caller()
+        link = self._link()
+        caller.hand_to(link)
+        return link
+
+    def _link(self) -> Link:
+        return Link(self._settings, self.bind_type, self, self._receiver, self._counters)
 
     def link_bound(self, link: Link) -> None:
         self.link, self._since = link, self._clock()
+        link.change(self._settings)
         log.info("smpp.bound", account=self._settings.name, bind_type=self.bind_type, session_id=link.session)
+        if not self.tried.done():
+            self.tried.set_result(ROK)
         self._owner.bind_up(self, link)
 
     def link_closed(self, link: Link) -> None:
@@ -133,16 +203,17 @@ class Bind:
     def status(self) -> BindStatus:
         """The connection as it is now."""
         link = self.link
+        idle = "listening" if self._listener else "connecting"
         return BindStatus(
             account=self._settings.name,
             bind_type=self.bind_type,
-            state=link.state.value if link else "connecting",
+            state=link.state.value if link else idle,
             since=self._since,
             system_id=self._settings.system_id,
             session=link.session if link else 0,
             window_used=link.window_used if link else 0,
             window_max=self._settings.window,
-            last_error=self._last_error,
+            last_error=self.last_error,
             reconnects=self._reconnects,
             last_in=self._at(link.heard_at) if link else None,
             last_out=self._at(link.wrote_at) if link else None,

@@ -51,6 +51,11 @@ class Answers:
         return self.answered > self._asked
 
     @property
+    def unconfirmed(self) -> bool:
+        """Whether the peer may still lack an answer that we gave."""
+        return self.answered > self.confirmed
+
+    @property
     def settled(self) -> bool:
         """Whether every request is answered."""
         return self.answered == self.arrived

@@ -7,52 +7,31 @@ response comes, and what is written in one turn of the loop leaves in one piece.
 from __future__ import annotations
 
 import asyncio
-from enum import StrEnum
+from collections.abc import Iterable
 from functools import partial
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 import msgspec
 import structlog
 
 from gateway import pdu as smpp
+from gateway import session_rules, tls
 from gateway.confirmation import Answers
 from gateway.pdu import DataSm, DeliverSm, Pdu
 from gateway.requests import Done, Requests
+from gateway.session_rules import BindType, LinkState
 from gateway.settings import AccountSettings
 from gateway.status import RINVBNDSTS, status_name
+from gateway.tags import CONGESTION_STATE
+from gateway.watch import Watch
 from vas.errors import SmppError
 from vas.messages import ROK, RTHROTTLED, RX_T_APPN, Answer, Receiver
 
-TICK_SECONDS = 0.1
-HELD_UP_SECONDS = 0.4
-"""A tick that is older says that the event loop stood still, and what it reads now may have come any time since."""
-TIMER_MARGIN_SECONDS = 0.5
-"""By which the SMSC's response timer may be over sooner than we think."""
-ASK_AFTER_SECONDS = 0.5
-"""An answer that no request of ours has followed for so long is followed by an enquire_link."""
 UNREAD_OCTETS_MAX = 4 * 1024 * 1024
 """What may wait for a peer that does not read."""
 CLOSE_SECONDS = 1.0
 
-BindType = Literal["transceiver", "transmitter", "receiver"]
-_BINDS = {
-    "transceiver": smpp.BindTransceiver,
-    "transmitter": smpp.BindTransmitter,
-    "receiver": smpp.BindReceiver,
-}
-_SILENT = (smpp.Outbind.command_id, smpp.AlertNotification.command_id)
-"""Requests that have no response."""
-
 log = structlog.get_logger("gateway.link")
-
-
-class LinkState(StrEnum):
-    """Where a link stands; the states of SMPP 3.4 §2.2, and the way out."""
-
-    OPEN = "open"
-    BOUND = "bound"
-    UNBINDING = "unbinding"
-    CLOSED = "closed"
 
 
 class Counters(msgspec.Struct):
@@ -61,10 +40,23 @@ class Counters(msgspec.Struct):
     pdus_in: int = 0
     pdus_out: int = 0
     refused_in: int = 0
-    """PDUs that could not be read."""
+    """PDUs that could not be read, or that the SMSC may not send now."""
+    unexpected_in: int = 0
+    """Responses, and generic_nacks, to nothing that we asked."""
+    alerts_in: int = 0
+    """alert_notifications."""
     throttled: int = 0
     timeouts: int = 0
     late_answers: int = 0
+
+
+def sum_up(counters: Iterable[Counters]) -> Counters:
+    """Over several connections."""
+    total = Counters()
+    for each in counters:
+        for name in Counters.__struct_fields__:
+            setattr(total, name, getattr(total, name) + getattr(each, name))
+    return total
 
 
 class LinkOwner(Protocol):
@@ -75,6 +67,8 @@ class LinkOwner(Protocol):
     def link_closed(self, link: Link) -> None: ...
 
     def link_has_room(self, link: Link) -> None: ...
+
+    def congestion(self, state: int) -> None: ...
 
     def delivered(self, link: Link, pdu: DeliverSm | DataSm, ordinal: int, answer: Answer) -> None: ...
 
@@ -90,57 +84,70 @@ class Link(asyncio.Protocol):
         receiver: Receiver,
         counters: Counters,
     ) -> None:
-        self.settings = settings
         self.bind_type: BindType = bind_type
         self.counters = counters
         self.session = 0
         self.state = LinkState.OPEN
-        self.window_used = 0
+        self.takes_tlvs = False
+        """Whether the peer understands optional parameters."""
         self.heard_at = self.wrote_at = 0.0
         self.arrived_at = 0.0
         """The earliest time at which what was read last can have come."""
         self.error = ""
+        self.requests = Requests(0)
+        self.answers = Answers()
         self._owner = owner
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
         self.bound: asyncio.Future[int] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport
-        self._tick: asyncio.TimerHandle | None = None
-        self._ticks = (0.0, 0.0)
-        self._lately: tuple[list[int], list[int]] = ([], [])
-        """What was answered before the last tick, and since."""
+        self._watch = Watch(self, receiver)
+        self._may_request = session_rules.MAY_REQUEST[bind_type]
         self._buffer = bytearray()
         self._out: list[bytes] = []
-        self._response_seconds = settings.response_timer.total_seconds()
-        self._requests = Requests(self._response_seconds)
-        self._answers = Answers()
-        self._unasked_since: float | None = None
-        self._enquiring = False
         self._writable = True
-        self._ending_at = 0.0
-        self._peer_unbind: Pdu | None = None
-        self._enquire_seconds = settings.enquire_every.total_seconds()
-        self._late_seconds = settings.smsc_response_timer.total_seconds() - TIMER_MARGIN_SECONDS
+        self._unbinding: Pdu | None = None
+        """The unbind that the SMSC waits for an answer to."""
+        self._asked_to_unbind = False
+        self.change(settings)
+
+    def change(self, settings: AccountSettings) -> None:
+        """Take settings that differ in what a bind does not say: timers, window, statuses, dialects."""
+        self.settings = settings
+        self.requests.response_seconds = settings.response_timer.total_seconds()
+        self._watch.change(settings)
         self._statuses = {RX_T_APPN: settings.later_status, RTHROTTLED: settings.full_status}
+        self._window = settings.window
+
+    @property
+    def window_used(self) -> int:
+        """Requests that take a place in the window."""
+        return self.requests.in_window
 
     @property
     def room(self) -> bool:
-        """Whether a submission may be sent now."""
-        return self.state is LinkState.BOUND and self._writable and self.window_used < self.settings.window
+        """Whether a request that takes a place in the window may be sent now."""
+        return (
+            self.state is LinkState.BOUND
+            and self.requests.in_window < self._window
+            and self._writable
+            and self.bind_type != "receiver"
+        )
 
     @property
-    def submits(self) -> bool:
-        """Whether the bind allows submit_sm."""
-        return self.bind_type != "receiver"
+    def left_by_peer(self) -> bool:
+        """Whether the SMSC waits for the answer to its unbind."""
+        return self._unbinding is not None
 
     def submit(self, pdu: Pdu, done: Done) -> None:
         """Send a request that takes a place in the window; only where there is `room`.
 
-        Raises SmppError if it cannot be written; `done` is not called then.
+        Raises SmppError, and does not call `done`, if it cannot be written or this bind may not send it.
         """
-        self._request(pdu, partial(self._submitted, done))
-        self.window_used += 1
+        if pdu.command_id not in self._may_request:
+            raise SmppError(RINVBNDSTS, f"not for a {self.bind_type}")
+        self._request(pdu, done, in_window=True)
 
     def enquire(self, done: Done) -> None:
         """Ask at once whether the peer is there."""
@@ -161,42 +168,40 @@ class Link(asyncio.Protocol):
         self._transport.close()
         self._loop.call_later(CLOSE_SECONDS, self._transport.abort)
 
+    def abort(self, error: str) -> None:
+        """Close without a word."""
+        self.error = self.error or error
+        self._transport.abort()
+
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self.heard_at = self.wrote_at = self._loop.time()
-        settings = self.settings
-        bind = _BINDS[self.bind_type](
-            system_id=settings.system_id.encode("latin-1", "replace"),
-            password=settings.password.encode("latin-1", "replace"),
-            system_type=settings.system_type.encode("latin-1", "replace"),
-            address_range=settings.address_range.encode("latin-1", "replace"),
-        )
-        self._request(bind, self._bind_answered)
-        self._ticks = (self.heard_at, self.heard_at)
-        self._tick = self._loop.call_later(TICK_SECONDS, self._ticked)
+        self._watch.begin()
+        self._request(session_rules.bind_request(self.settings, self.bind_type), self._bind_answered)
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = now = self._loop.time()
-        self._look_back(now)
-        # The tick before the last one: after a standstill the loop may tick before it reads.
-        self.arrived_at = self._ticks[0] if now - self._ticks[0] > HELD_UP_SECONDS else now
+        self.arrived_at = self._watch.heard(now)
         self._buffer += data
-        used, confirmed = self.window_used, self._answers.confirmed
+        used, confirmed = self.requests.in_window, self.answers.confirmed
         try:
             for frame in smpp.frames(self._buffer):
                 self._take(frame)
                 if self.state is LinkState.CLOSED:
-                    return
+                    break
         except SmppError as error:
             log.warning("smpp.stream_lost", account=self.settings.name, status=status_name(error.status))
             self._write(smpp.GenericNack(0, error.status).encode())
             self.close("stream lost")
-            return
-        if self._answers.confirmed > confirmed:
-            self._receiver.session_confirmed(self.session, self._answers.confirmed)
-        if self.window_used < used and self.room:
+        if self.answers.confirmed > confirmed:
+            self._receiver.session_confirmed(self.session, self.answers.confirmed)
+        self.tell_room(used)
+
+    def tell_room(self, used: int) -> None:
+        """Tell the account if fewer than `used` places of the window are taken now."""
+        if self.requests.in_window < used and self.room:
             self._owner.link_has_room(self)
 
     def pause_writing(self) -> None:
@@ -209,11 +214,10 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.state = LinkState.CLOSED
-        self.error = self.error or (str(exc) if exc else "closed by the peer")
-        if self._tick:
-            self._tick.cancel()
+        self.error = self.error or (tls.explain(exc) if exc else "closed by the peer")
+        self._watch.end()
         try:
-            for request in self._requests.abandon():
+            for request in self.requests.abandon():
                 request.done(None)
             if self.session:
                 self._receiver.session_closed(self.session)
@@ -231,60 +235,62 @@ class Link(asyncio.Protocol):
         try:
             pdu = smpp.decode(frame)
         except SmppError as error:
-            self._refuse(frame, error)
+            self._unreadable(frame, error)
             return
         if pdu.command_id & smpp.RESPONSE:
             self._response(pdu)
-        elif isinstance(pdu, (DeliverSm, DataSm)):
+            return
+        status = session_rules.refusal(pdu.command_id, self.state, self.bind_type)
+        if status:
+            self._refuse(pdu.command_id, pdu.sequence, status)
+        elif isinstance(pdu, DeliverSm | DataSm):
             self._arrived(pdu)
         elif isinstance(pdu, smpp.EnquireLink):
             self._write(smpp.EnquireLinkResp(pdu.sequence).encode())
         elif isinstance(pdu, smpp.Unbind):
-            self._peer_unbind = pdu
-            self._end("unbind by the SMSC")
-        elif pdu.command_id not in _SILENT:
-            self._write(smpp.response_to(pdu.command_id, pdu.sequence, smpp.RINVCMDID).encode())
+            self._asked_to_leave(pdu)
+        else:
+            self.counters.alerts_in += 1
 
-    def _refuse(self, frame: bytes, error: SmppError) -> None:
+    def _unreadable(self, frame: bytes, error: SmppError) -> None:
         """Answer a PDU that cannot be read; what else is on the link goes on."""
-        self.counters.refused_in += 1
         _, command_id, _, sequence = smpp.header(frame)
         log.warning("smpp.pdu_refused", account=self.settings.name, command_id=command_id, error=str(error))
-        if not command_id & smpp.RESPONSE:
-            self._write(smpp.response_to(command_id, sequence, error.status).encode())
+        self._refuse(command_id, sequence, error.status)
+
+    def _refuse(self, command_id: int, sequence: int, status: int) -> None:
+        self.counters.refused_in += 1
+        if not command_id & smpp.RESPONSE and session_rules.has_response(command_id):
+            self._write(smpp.response_to(command_id, sequence, status).encode())
 
     def _arrived(self, pdu: DeliverSm | DataSm) -> None:
-        if self.state is LinkState.BOUND and self.bind_type != "transmitter":
-            ordinal = self._answers.arrive()
-            answer = partial(self._answer, pdu.command_id, pdu.sequence, ordinal, self.arrived_at)
-            try:
-                self._owner.delivered(self, pdu, ordinal, answer)
-            except Exception:
-                log.exception("smpp.delivery_failed", account=self.settings.name)
-                answer(RX_T_APPN)
+        if self.state is LinkState.UNBINDING:
+            self._write(smpp.response_to(pdu.command_id, pdu.sequence, self.settings.later_status).encode())
             return
-        status = self.settings.later_status if self.state is LinkState.UNBINDING else RINVBNDSTS
-        self._write(smpp.response_to(pdu.command_id, pdu.sequence, status).encode())
+        ordinal = self.answers.arrive()
+        answer = partial(self._answer, pdu.command_id, pdu.sequence, ordinal, self.arrived_at)
+        try:
+            self._owner.delivered(self, pdu, ordinal, answer)
+        except Exception:
+            log.exception("smpp.delivery_failed", account=self.settings.name)
+            answer(RX_T_APPN)
 
     def _answer(self, command_id: int, sequence: int, ordinal: int, arrived_at: float, status: int) -> None:
-        if self.state is LinkState.CLOSED or not self._answers.answer(ordinal):
+        if self.state is LinkState.CLOSED or not self.answers.answer(ordinal):
             return
-        self._lately[1].append(ordinal)
-        now = self._loop.time()
-        if now - arrived_at > self._late_seconds:
-            self.counters.late_answers += 1
-            self._receiver.answered_late(self.session, ordinal)
-        if self._unasked_since is None and self._answers.unasked:
-            self._unasked_since = now
+        self._watch.answered(ordinal, arrived_at)
         status = self._statuses.get(status, status)
         self._write(smpp.response_to(command_id, sequence, status).encode())
 
     def _response(self, pdu: Pdu) -> None:
-        request = self._requests.answered(pdu)
+        request = self.requests.answered(pdu)
         if request is None:
+            self.counters.unexpected_in += 1
             log.warning("smpp.response_unexpected", account=self.settings.name, command_id=pdu.command_id)
             return
-        self._answers.confirm(request.confirms)
+        if pdu.tlvs and (congestion := pdu.tlv(CONGESTION_STATE)):
+            self._owner.congestion(congestion[0])
+        self.answers.confirm(request.confirms)
         request.done(pdu)
 
     def _bind_answered(self, pdu: Pdu | None) -> None:
@@ -294,21 +300,18 @@ class Link(asyncio.Protocol):
             self.close("no response to the bind" if pdu is None else status_name(status))
             return
         self.state = LinkState.BOUND
+        self.takes_tlvs = session_rules.takes_tlvs(self.settings, pdu)
         self.session = self._receiver.session_opened(self.settings.name)
         self.bound.set_result(ROK)
         self._owner.link_bound(self)
 
     # What goes out.
 
-    def _request(self, pdu: Pdu, done: Done) -> None:
-        frame = self._requests.write(pdu, self._answers.answered, self._loop.time(), done)
-        self._answers.ask()
-        self._unasked_since = None
+    def _request(self, pdu: Pdu, done: Done, *, in_window: bool = False) -> None:
+        frame = self.requests.write(pdu, self.answers.answered, self._loop.time(), done, in_window)
+        self.answers.ask()
+        self._watch.asked()
         self._write(frame)
-
-    def _submitted(self, done: Done, pdu: Pdu | None) -> None:
-        self.window_used -= 1
-        done(pdu)
 
     def _write(self, frame: bytes) -> None:
         if not self._out:
@@ -323,65 +326,37 @@ class Link(asyncio.Protocol):
         self._transport.write(b"".join(self._out))
         self._out.clear()
         if self._transport.get_write_buffer_size() > UNREAD_OCTETS_MAX:
-            self.error = "the SMSC does not read"
-            self._transport.abort()
-
-    # What time brings.
-
-    def _ticked(self) -> None:
-        now = self._loop.time()
-        self._look_back(now)
-        self._ticks = (self._ticks[1], now)
-        self._lately = (self._lately[1], [])
-        self._tick = self._loop.call_later(TICK_SECONDS, self._ticked)
-        self._expire(now)
-        if self.state is LinkState.BOUND:
-            quiet = now - min(self.heard_at, self.wrote_at) >= self._enquire_seconds
-            unasked = self._unasked_since is not None and now - self._unasked_since >= ASK_AFTER_SECONDS
-            if (quiet and not self._enquiring) or unasked:
-                self._enquiring = True
-                self.enquire(partial(self._enquired, now))
-        elif self.state is LinkState.UNBINDING and (self._settled or now >= self._ending_at):
-            self._part()
-
-    def _look_back(self, now: float) -> None:
-        """After a standstill past the SMSC's patience: answers from before it may have left only now."""
-        if now - self._ticks[1] > self._late_seconds:
-            for ordinal in (*self._lately[0], *self._lately[1]):
-                self.counters.late_answers += 1
-                self._receiver.answered_late(self.session, ordinal)
-            self._lately = ([], [])
-
-    def _expire(self, now: float) -> None:
-        used = self.window_used
-        for request in self._requests.overdue(now):
-            self.counters.timeouts += 1
-            log.warning("smpp.response_missing", account=self.settings.name, command_id=request.command_id)
-            request.done(None)
-        if self.window_used < used and self.room:
-            self._owner.link_has_room(self)
-
-    def _enquired(self, asked_at: float, pdu: Pdu | None) -> None:
-        self._enquiring = False
-        if pdu is None and self.heard_at <= asked_at and self.state is LinkState.BOUND:  # any traffic is life
-            self.error = "no response to enquire_link"
-            self._transport.abort()
+            self.abort("the SMSC does not read")
 
     # The way out.
-
-    @property
-    def _settled(self) -> bool:
-        return not self._requests and self._answers.settled
 
     def _end(self, error: str) -> None:
         self.state = LinkState.UNBINDING
         self.error = self.error or error
-        self._ending_at = self._loop.time() + self._response_seconds
+        self._watch.leave()
 
-    def _part(self) -> None:
-        if self._peer_unbind is not None:
-            self._write(smpp.UnbindResp(self._peer_unbind.sequence).encode())
+    def _asked_to_leave(self, pdu: Pdu) -> None:
+        if self.state is LinkState.BOUND or (self.state is LinkState.UNBINDING and not self._asked_to_unbind):
+            self._unbinding = pdu
+            self._end("unbind by the SMSC")
+            return
+        self._write(smpp.UnbindResp(pdu.sequence).encode())
+        if self.state is LinkState.OPEN:
             self.close("unbind by the SMSC")
-        elif self._ending_at != float("inf"):
-            self._ending_at = float("inf")
+
+    def part(self) -> None:
+        """Both sides are done, or the time for it is over: unbind, or answer the unbind that came."""
+        if self._unbinding is not None:
+            self._write(smpp.UnbindResp(self._unbinding.sequence).encode())
+            self._unbound()
+        elif not self._asked_to_unbind:
+            self._asked_to_unbind = True
             self._request(smpp.Unbind(), lambda _: self.close("unbind"))
+
+    def _unbound(self) -> None:
+        """SMPP 5.0 §2.3.6 leaves it to who asked to close the connection."""
+        if self.settings.interface_version != "5.0":
+            self.close("unbind by the SMSC")
+            return
+        self.state = LinkState.UNBOUND
+        self._loop.call_later(CLOSE_SECONDS, self.close, "unbind by the SMSC")

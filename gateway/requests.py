@@ -20,44 +20,60 @@ class Request(msgspec.Struct):
     """Its response shows that the peer has our answers up to this number."""
     written_at: float
     done: Done
+    in_window: bool
+    """Whether it takes a place in the window."""
 
 
 class Requests:
     """By sequence number, in the order in which they were written."""
 
     def __init__(self, response_seconds: float) -> None:
-        self._response_seconds = response_seconds
+        self.response_seconds = response_seconds
+        self.in_window = 0
+        """How many take a place in the window."""
         self._sequence = 0
         self._pending: dict[int, Request] = {}
 
     def __bool__(self) -> bool:
         return bool(self._pending)
 
-    def write(self, pdu: Pdu, confirms: int, now: float, done: Done) -> bytes:
+    def write(self, pdu: Pdu, confirms: int, now: float, done: Done, in_window: bool) -> bytes:
         """Number a request and remember it; its frame. Raises SmppError, and remembers nothing, if it has none."""
-        pdu.sequence = self._sequence % SEQUENCE_MAX + 1
+        pdu.sequence = sequence = self._free()
         frame = pdu.encode()
-        self._sequence = pdu.sequence
-        self._pending[pdu.sequence] = Request(pdu.command_id, confirms, now, done)
+        self._sequence = sequence
+        self._pending[sequence] = Request(pdu.command_id, confirms, now, done, in_window)
+        self.in_window += in_window
         return frame
+
+    def _free(self) -> int:
+        """The next number from 1 to 0x7FFFFFFF that no request bears (SMPP 3.4 §3.2)."""
+        sequence = self._sequence % SEQUENCE_MAX + 1
+        while sequence in self._pending:
+            sequence = sequence % SEQUENCE_MAX + 1
+        return sequence
 
     def answered(self, pdu: Pdu) -> Request | None:
         """The request that a response belongs to, which is then forgotten; None if there is none."""
         request = self._pending.get(pdu.sequence)
         if request is None or pdu.command_id not in (request.command_id | RESPONSE, GenericNack.command_id):
             return None
-        return self._pending.pop(pdu.sequence)
+        del self._pending[pdu.sequence]
+        self.in_window -= request.in_window
+        return request
 
     def overdue(self, now: float) -> Iterator[Request]:
         """Those that are older than the response timer; they are forgotten."""
         while self._pending:
             sequence, request = next(iter(self._pending.items()))
-            if now - request.written_at < self._response_seconds:
+            if now - request.written_at < self.response_seconds:
                 break
             del self._pending[sequence]
+            self.in_window -= request.in_window
             yield request
 
     def abandon(self) -> list[Request]:
         """All of them; they are forgotten."""
         pending, self._pending = self._pending, {}
+        self.in_window = 0
         return list(pending.values())

@@ -124,7 +124,6 @@ async def test_a_throttled_message_is_kept_and_sent_again(peer: Peer, start: Net
         (0x08, SendOutcome.TEMPORARY),
         (0x0B, SendOutcome.PERMANENT),
         (0x03, SendOutcome.PERMANENT),
-        (0x440, SendOutcome.TEMPORARY),
     ],
 )
 async def test_a_refusal_becomes_an_outcome(peer: Peer, start: Network, status: int, outcome: SendOutcome) -> None:
@@ -132,6 +131,22 @@ async def test_a_refusal_becomes_an_outcome(peer: Peer, start: Network, status: 
     _, send = await start()
     result = await send.result(send())
     assert (result.outcome, result.status, result.smsc_ids) == (outcome, status, ())
+
+
+async def test_a_status_that_is_the_vendors_own_is_given_one_more_try(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.SubmitSm] = lambda pdu: [smpp.SubmitSmResp(pdu.sequence, 0x4FE)]
+    _, send = await start()
+    result = await send.result(send())
+    assert (result.outcome, result.status) == (SendOutcome.PERMANENT, 0x4FE)
+    assert len(peer.of(smpp.SubmitSm)) == 2
+
+
+async def test_a_status_that_the_settings_know_is_treated_as_they_say(peer: Peer, start: Network) -> None:
+    statuses = iter((0x442, 0))
+    peer.answers[smpp.SubmitSm] = lambda pdu: [smpp.SubmitSmResp(pdu.sequence, next(statuses), message_id=b"7")]
+    gateway, send = await start(statuses={0x442: "throttle"})
+    assert (await send.result(send())).smsc_ids == ("7",)
+    assert gateway.binds()[0].counters.throttled == 1
 
 
 async def test_a_message_refused_for_the_session_is_sent_by_the_next_one(peer: Peer, start: Network) -> None:

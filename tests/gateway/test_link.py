@@ -10,7 +10,7 @@ import pytest
 
 from gateway import pdu as smpp
 from gateway.confirmation import Answers
-from gateway.link import TICK_SECONDS
+from gateway.watch import TICK_SECONDS
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Core, Peer, mo, until
 from vas.messages import RTHROTTLED, RX_T_APPN, SendOutcome
@@ -258,8 +258,32 @@ async def test_an_unbind_of_the_smsc_is_answered_when_both_sides_are_done(
     assert peer.of(smpp.UnbindResp) == []
     core.held[0](0)
     await until(lambda: connection.lost)
-    assert connection.received[-2:] == [smpp.DeliverSmResp(1), smpp.UnbindResp(2)]
+    assert [type(pdu) for pdu in connection.received[-3:]] == [smpp.DeliverSmResp, smpp.EnquireLink, smpp.UnbindResp]
+    assert connection.received[-1] == smpp.UnbindResp(2)
+    assert core.confirmed == [(1, 1)]
     await peer.bound(2)
+
+
+async def test_an_smsc_that_unbinds_and_answers_nothing_more_is_not_waited_for_long(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.EnquireLink] = lambda pdu: []
+    await start(response_timer=QUICK)
+    connection = await peer.bound()
+    connection.send(mo(sequence=1), smpp.Unbind(2))
+    await until(lambda: connection.lost)
+    assert connection.received[-1] == smpp.UnbindResp(2)
+
+
+async def test_the_response_to_our_unbind_confirms_the_last_answers(peer: Peer, core: Core, start: Network) -> None:
+    core.status = None
+    gateway, _ = await start()
+    (await peer.bound()).send(mo(sequence=1))
+    await until(lambda: core.held)
+    stopping = asyncio.create_task(gateway.stop())
+    await until(lambda: gateway.binds()[0].state == "unbinding")
+    core.held[0](0)
+    await stopping
+    assert core.confirmed == [(1, 1)]
+    assert peer.of(smpp.EnquireLink) == []
 
 
 async def test_an_answer_is_confirmed_by_the_response_to_what_follows_it(

@@ -1,0 +1,141 @@
+"""The connections of one account: as many as agreed, changed without losing what is in flight."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import structlog
+
+from gateway.bind import NO_CONNECTION, Bind, BindOwner
+from gateway.outbind import OutbindListener
+from gateway.settings import AccountSettings
+from gateway.status import RINVPASWD, RINVSYSID, RINVSYSTYP
+from vas.messages import Receiver
+
+_SAID_AT_THE_BIND = (
+    *("host", "port", "system_id", "password", "system_type", "bind", "address_range", "interface_version"),
+    *("tls", "tls_ca", "tls_certificate", "tls_key", "tls_server_name", "outbind"),
+)
+"""Settings that an open connection cannot take."""
+_MISTAKES = frozenset({NO_CONNECTION, RINVPASWD, RINVSYSID, RINVSYSTYP})
+"""First binds that end so speak against the settings; any other refusal may be because of the older binds."""
+
+log = structlog.get_logger("gateway.account")
+
+Place = tuple[Bind, ...]
+"""A transceiver, or a receiver with its transmitter."""
+
+
+class Places:
+    """Where an account's connections are made."""
+
+    def __init__(
+        self, settings: AccountSettings, owner: BindOwner, receiver: Receiver, clock: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self._owner = owner
+        self._receiver = receiver
+        self._clock = clock
+        self._started = False
+        self._changing = asyncio.Lock()
+        self.listener = OutbindListener(settings) if settings.outbind else None
+        self._take(self._new(settings, settings.binds))
+
+    def start(self) -> None:
+        """Begin to connect everywhere."""
+        self._started = True
+        self._start(self._places)
+
+    async def stop(self) -> None:
+        """Unbind everywhere; at most two response timers and a second."""
+        self._started = False
+        await self._leave(self._places)
+        if self.listener is not None:
+            await self.listener.close()
+
+    async def change(self, settings: AccountSettings) -> str:
+        """Take other settings; else why they cannot be right, and then everything stays as it is.
+
+        What a bind says needs new ones: they come up before the old ones leave. Where the SMSC refuses that, it is
+        the other way round.
+        """
+        async with self._changing:
+            if any(getattr(settings, name) != getattr(self._settings, name) for name in _SAID_AT_THE_BIND):
+                problem = await self._replace(settings)
+                if problem:
+                    return problem
+            self._settings = settings
+            if self.listener is not None:
+                self.listener.settings = settings
+            for bind in self.binds:
+                bind.change(settings)
+            await self._resize(settings.binds)
+        return ""
+
+    async def _replace(self, settings: AccountSettings) -> str:
+        old, new = self._places, self._new(settings, settings.binds)
+        if self._started and not settings.outbind and any(bind.up for bind in self.binds):
+            self._take([*old, *new])
+            self._start(new)
+            problem = await _mistake(new)
+            if problem:
+                self._take(old)
+                await self._leave(new)
+                return problem
+            await self._leave(old)
+            self._take(new)
+            return ""
+        await self._leave(old)
+        if self.listener is not None:
+            await self.listener.close()
+        self.listener = OutbindListener(settings) if settings.outbind else None
+        self._take(self._new(settings, settings.binds))
+        if self._started:
+            self._start(self._places)
+        return ""
+
+    async def _resize(self, count: int) -> None:
+        kept, surplus = self._places[:count], self._places[count:]
+        more = self._new(self._settings, count - len(kept))
+        if self._started:
+            self._start(more)
+        self._take([*kept, *more, *surplus])
+        await self._leave(surplus)
+        self._take([*kept, *more])
+
+    def _take(self, places: list[Place]) -> None:
+        self._places = places
+        self.binds: list[Bind] = [bind for place in places for bind in place]
+
+    def _new(self, settings: AccountSettings, count: int) -> list[Place]:
+        return [self._place(settings) for _ in range(count)]
+
+    def _place(self, settings: AccountSettings) -> Place:
+        common = (self._owner, self._receiver, self._clock)
+        # Only SMPP 5.0 lets an ESME answer an outbind with bind_transceiver.
+        if settings.bind == "transceiver" and (not settings.outbind or settings.interface_version == "5.0"):
+            return (Bind(settings, "transceiver", *common, self.listener),)
+        receiving = Bind(settings, "receiver", *common, self.listener)
+        if settings.outbind and not settings.host:
+            return (receiving,)
+        receiving.partner = Bind(settings, "transmitter", *common)
+        return receiving, receiving.partner
+
+    def _start(self, places: Iterable[Place]) -> None:
+        for place in places:
+            for bind in place:
+                bind.start()
+
+    async def _leave(self, places: Iterable[Place]) -> None:
+        await asyncio.gather(*(bind.stop() for place in places for bind in place))
+
+
+async def _mistake(places: Iterable[Place]) -> str:
+    """What the first binds say against their settings; empty if nothing."""
+    binds = [bind for place in places for bind in place]
+    for bind in binds:
+        if await bind.tried in _MISTAKES:
+            return bind.last_error or "stopped"
+    return ""
