@@ -40,11 +40,9 @@ class SevenBit:
     def __init__(self, basic: str, extension: Mapping[int, str]) -> None:
         self._basic = basic
         self._extension = extension
-        escaped: dict[int, int | bytes] = {
-            ord(character): bytes((ESCAPE, septet)) for septet, character in extension.items()
-        }
+        escaped = {ord(character): bytes((ESCAPE, septet)) for septet, character in extension.items()}
         plain = {ord(character): septet for septet, character in enumerate(basic) if septet != ESCAPE}
-        self._encoding = escaped | plain
+        self._encoding: dict[int, int | bytes] = {**escaped, **plain}
 
     def encode(self, text: str) -> bytes | None:
         """One septet in each octet, escapes as two; None if a character has no place in the alphabet."""

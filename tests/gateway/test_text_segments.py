@@ -14,6 +14,7 @@ from gateway.text import UDHI, Received, Segment, joined, read
 from vas.alphabet import BASIC, EXTENSION, sms_parts
 from vas.errors import SmppError
 
+Class = MessageClass | None
 PAYLOAD, SAR_REFERENCE, SAR_TOTAL, SAR_NUMBER, PORT = 0x0424, 0x020C, 0x020E, 0x020F, 0x020B
 EVERYWHERE = ("turkish", "spanish", "portuguese")
 
@@ -307,9 +308,7 @@ def octets_on_air(segment: Segment, style: Style) -> int:
 @example("a" * 159 + "\r", Style("gsm_packed"), None, 0)
 @example("a" * 152 + "\rb" * 9, Style("gsm_packed"), None, 0)
 @given(texts, styles, classes, ports)
-def test_every_text_is_read_as_it_was_written(
-    text: str, style: Style, message_class: MessageClass | None, port: int
-) -> None:
+def test_every_text_is_read_as_it_was_written(text: str, style: Style, message_class: Class, port: int) -> None:
     text = text.encode("utf-8", "ignore").decode()
     segments = plan(text, style, 0x1FF, message_class, port)
     read_again = heard(segments, style)
@@ -320,9 +319,7 @@ def test_every_text_is_read_as_it_was_written(
 
 
 @given(texts, styles, classes, ports)
-def test_no_segment_is_larger_than_an_sms(
-    text: str, style: Style, message_class: MessageClass | None, port: int
-) -> None:
+def test_no_segment_is_larger_than_an_sms(text: str, style: Style, message_class: Class, port: int) -> None:
     for segment in plan(text, style, 7, message_class, port):
         if not any(tag == PAYLOAD for tag, _ in segment.tlvs):
             assert octets_on_air(segment, style) <= 140
@@ -350,7 +347,7 @@ def test_the_core_counts_segments_as_the_default_style_does(text: str) -> None:
 
 
 @given(st.binary(max_size=600), styles, ports, classes)
-def test_binary_arrives_as_it_was(data: bytes, style: Style, port: int, message_class: MessageClass | None) -> None:
+def test_binary_arrives_as_it_was(data: bytes, style: Style, port: int, message_class: Class) -> None:
     segments = plan_binary(data, style, 7, port, message_class)
     assert heard(segments, style) == data.decode("latin-1")
     assert {delivered(segment, style).port for segment in segments} == {port}
