@@ -17,7 +17,7 @@ DRIVERS = {*ENGINES, "vas.submissions", "vas.schedule", "vas.node", "vas.operati
 PURE = {
     *("gateway.pdu", "gateway.text", "gateway.receipts", "gateway.receipt_ids", "gateway.status"),
     *("gateway.ussd", "gateway.ussd_dialects"),
-    *("gateway.segments", "gateway.udh", "gateway.national", "gateway.packing", "gateway.style"),
+    *("gateway.segments", "gateway.writing", "gateway.udh", "gateway.national", "gateway.packing", "gateway.style"),
     *("vas.triggers", "vas.texts", "vas.talk", "vas.numbering", "vas.alphabet", "vas.statuses"),
 }
 WORLD = {"asyncio", "socket", "sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "time"}
