@@ -15,9 +15,8 @@ from functools import lru_cache
 import msgspec
 
 from gateway import tags
-from gateway.pdu import DataSm, DeliverSm, Pdu, decode
-from gateway.receipts import is_receipt
-from gateway.simulator.decoded import Taped, said, tag_name, without_password
+from gateway.pdu import Pdu, decode
+from gateway.simulator.decoded import Taped, is_receipt, said, tag_name, without_password
 from vas.errors import SmppError
 
 NUMBER_DIGITS_MIN = 8
@@ -123,7 +122,7 @@ class Anonymiser:
 
     def _body(self, pdu: Pdu) -> bytes:
         udh, text = said(pdu) or (b"", b"")
-        if isinstance(pdu, DeliverSm | DataSm) and is_receipt(pdu):
+        if is_receipt(pdu):
             head = _receipt_body.search(text)
             start = head.end() if head else len(text)
             return udh + text[:start] + self.octets(text[start:])

@@ -25,6 +25,7 @@ End = tuple[str, int]
 """An IP address and a TCP port."""
 
 BINDS = frozenset({0x01, 0x02, 0x09})
+MESSAGE_TYPE, DELIVERY_RECEIPT, INTERMEDIATE_NOTIFICATION = 0x3C, 0x04, 0x20
 LINE_OCTETS_MAX = 1 << 20
 _HEADER_FIELDS = frozenset(Pdu.__struct_fields__)
 _TAG_NAMES: dict[int, str] = {
@@ -137,6 +138,12 @@ def said(pdu: Pdu) -> tuple[bytes, bytes] | None:
     if not octets:
         return None
     return without_header(octets) if getattr(pdu, "esm_class", 0) & UDHI else (b"", octets)
+
+
+def is_receipt(pdu: Pdu) -> bool:
+    """Whether it reports on a message: by its message type (SMPP 3.4 §5.2.12), or by naming one."""
+    reports = getattr(pdu, "esm_class", 0) & MESSAGE_TYPE in (DELIVERY_RECEIPT, INTERMEDIATE_NOTIFICATION)
+    return reports or pdu.tlv(tags.RECEIPTED_MESSAGE_ID) is not None
 
 
 def _readable(value: object) -> object:
