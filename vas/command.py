@@ -29,12 +29,14 @@ log = structlog.get_logger()
 class Command:
     """The work of one Inbound. `committed` answers ROK; what it sends is in `made`."""
 
-    def __init__(self, core: Core, inbound: Inbound, answer: Answer, *, asked: bool = False) -> None:
+    def __init__(self, core: Core, inbound: Inbound, answer: Answer, *, pushed: bool = False) -> None:
+        """`pushed`: nobody sent it, it opens a talk that the network begins."""
         self.core = core
+        self.pushed = pushed
         self._came = inbound
         """Of a long message, the one part."""
         self.answer = answer
-        self.asked = asked
+        self.asked = False
         """The other session's peer was asked for a sign of life, so its answer counts as confirmed if it gave one."""
         self.received_ms = milliseconds(inbound.received_at)
         self._read_ms = core.clock_ms()
@@ -197,9 +199,10 @@ class Command:
         if route is None and self.core.router.may_hold_secret(inbound.to, inbound.text):
             text = MASKED
         digits = sender.digits if sender is not None else inbound.sender
+        kind = "push" if self.pushed else "ussd" if inbound.ussd else "sms"
         unit.batch.inbox.append(
             InboxRow(
-                shard_of(digits), digits, unit.id, "ussd" if inbound.ussd else "sms", inbound.account, inbound.session,
+                shard_of(digits), digits, unit.id, kind, inbound.account, inbound.session,
                 inbound.ordinal, self.received_ms, inbound.to, text, route.mounted.name if route else "",
                 route.handler.name if route else "", why or (route.why if route else ""), result, reply,
                 unit.steps_json(), 0, inbound.part.total if inbound.part else 1,

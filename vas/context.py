@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Concatenate, Generic, ParamSpec
 
-import msgspec
 from typing_extensions import TypeVar
 
 from vas.alphabet import fits_sms
@@ -16,9 +15,11 @@ from vas.journal import Journal, restored
 from vas.messages import Msisdn
 from vas.mounting import Mounted, Platform
 from vas.replies import Reply, Suspended
-from vas.store.ids import id_ms, milliseconds, moment, shard_of
+from vas.sending import BINARY, Content, Letterhead, Terms, aware_ms, binary, in_ms
+from vas.store.ids import id_ms, moment
 from vas.store.rows import OutboxRow
 from vas.subscribers import DOCUMENT, Subscriber
+from vas.texts import fitting
 from vas.unit import Unit, job_row
 
 C = TypeVar("C", default=Any)
@@ -54,8 +55,7 @@ class Context(Generic[C, S]):
         self._subscriber = subscriber
         self._journal = journal if journal is not None else Journal()
         self.source = source or (mounted.short_codes[0] if mounted.short_codes else "")
-        self._account = account
-        self._waited_for = waited_for
+        self._letterhead = Letterhead(mounted, platform, sender, self.source, account, waited_for)
 
     # -- the unit's own clock
 
@@ -147,19 +147,76 @@ class Context(Generic[C, S]):
         once: bool = False,
         at: datetime | None = None,
         valid: timedelta | None = None,
+        flash: bool = False,
         **params: object,
     ) -> int:
         """Send a text by SMS in the receiver's language; its id.
 
         `then`: an `@service.outcome`, run once when it was delivered, failed, expired or became unknown.
         `once`: rather lost than doubled when its fate is unknown. `at`: not before. `valid`: not after.
+        `flash`: class 0, shown at once and not kept by the handset.
         """
         step = f"send:{key}"
         entry = self._journal.recorded(step)
         if entry is not None:
             return int(entry.value)
+        content = Content(key, self._written(await self._known(to), key, params), params)
+        return self._send(step, self._letterhead.row(self.unit, to, content, Terms(then, once, at, valid, flash)))
+
+    async def send_binary(
+        self,
+        to: Msisdn,
+        octets: bytes,
+        *,
+        port: int = 0,
+        then: Callable[..., Awaitable[Any]] | None = None,
+        once: bool = False,
+        at: datetime | None = None,
+        valid: timedelta | None = None,
+    ) -> int:
+        """Send 8-bit data by SMS, in segments where it is long; its id. The rest as for `send`.
+
+        `port`: the application port of the handset (3GPP TS 23.040 §9.2.3.24.4); 0: none.
+        """
+        entry = self._journal.recorded(f"send:{BINARY}")
+        if entry is not None:
+            return int(entry.value)
+        row = self._letterhead.row(self.unit, to, binary(octets, port), Terms(then, once, at, valid))
+        return self._send(f"send:{BINARY}", row)
+
+    async def notify(self, to: Msisdn, key: str, **params: object) -> int:
+        """Show a text on the subscriber's screen by USSD, without an answer; by SMS if it cannot be shown. Its id."""
+        step = f"notify:{key}"
+        entry = self._journal.recorded(step)
+        if entry is not None:
+            return int(entry.value)
         receiver = await self._known(to)
-        row = self._message(to, key, self._written(receiver, key, params), params, then, once, at, valid)
+        language = receiver.language or self._platform.language
+        text = fitting(self._service.texts.render(key, language, params), accents=self._accents(receiver), screen=True)
+        row = self._letterhead.row(self.unit, to, Content(key, text, params), Terms(), "notice")
+        return self._send(step, row)
+
+    async def push(self, to: Msisdn, dialled: str) -> int:
+        """Open a talk on the subscriber's phone by USSD: the one that dialling would open; the id of its job.
+
+        `dialled`: what follows the service's own code, as in `@service.ussd`: `#`, or `*1*0912345678#`. The talk
+        runs as a unit of its own, with `to` as its sender; it ends if the phone refuses or nobody answers.
+        """
+        step = f"push:{dialled}"
+        entry = self._journal.recorded(step)
+        if entry is not None:
+            return int(entry.value)
+        if not self._mounted.ussd_base or not dialled.endswith("#"):
+            raise ServiceError(f"push {dialled!r}: it ends in #, and needs services.{self._service.name}.ussd")
+        row = job_row(
+            self.unit.batch, msisdn=to.digits, due_ms=self.unit.batch.now_ms, kind="push", service=self._service.name,
+            name=self._mounted.ussd_base + dialled, key="", cause=self.unit.id, body={"source": self.source},
+        )  # fmt: skip
+        self.unit.later(row)
+        self._journal.record(step, row.id)
+        return row.id
+
+    def _send(self, step: str, row: OutboxRow) -> int:
         self.unit.send(row)
         self._journal.record(step, row.id)
         return row.id
@@ -190,7 +247,7 @@ class Context(Generic[C, S]):
             return int(entry.value)
         if name not in self._service.jobs:
             raise ServiceError(f"{self._service.name}.{name}: decorate it with @{self._service.name}.job")
-        due_ms = _aware_ms(at) if at is not None else self.unit.batch.now_ms + _ms(after or timedelta())
+        due_ms = aware_ms(at) if at is not None else self.unit.batch.now_ms + in_ms(after or timedelta())
         row = job_row(
             self.unit.batch, msisdn=self.sender.digits, due_ms=due_ms, kind="job", service=self._service.name,
             name=name, key=key, cause=self.unit.id, body=args,
@@ -242,7 +299,12 @@ class Context(Generic[C, S]):
 
     @property
     def accents(self) -> bool:
-        return self._subscriber.accents
+        """Whether what the sender reads has accents, where they fit."""
+        return self._accents(self._subscriber)
+
+    def _accents(self, receiver: Subscriber) -> bool:
+        """Both must want them: the subscriber, and the service's section of config.toml."""
+        return receiver.accents and self._mounted.accents
 
     def reply(self, key: str, **params: object) -> Reply:
         """The answer to the sender."""
@@ -254,28 +316,10 @@ class Context(Generic[C, S]):
 
     def _written(self, receiver: Subscriber, key: str, params: dict[str, object]) -> str:
         language = receiver.language or self._platform.language
-        return self._service.texts.sms(key, language, params, accents=receiver.accents)
+        return self._service.texts.sms(key, language, params, accents=self._accents(receiver))
 
     async def _known(self, to: Msisdn) -> Subscriber:
         return self._subscriber if to == self.sender else await self.unit.document(DOCUMENT, Subscriber, to)
-
-    def _message(
-        self, to: Msisdn, key: str, text: str, params: dict[str, object],
-        then: Callable[..., Awaitable[Any]] | None, once: bool, at: datetime | None, valid: timedelta | None,
-    ) -> OutboxRow:  # fmt: skip
-        if not to.digits:
-            raise ServiceError(f"text {key!r}: a recurring job has no sender; say whom it goes to")
-        settle = then.__name__ if then is not None else ""
-        if settle and settle not in self._service.outcomes:
-            raise ServiceError(f"{self._service.name}.{settle}: decorate it with @{self._service.name}.outcome")
-        now_ms = self.unit.batch.now_ms
-        due_ms = max(now_ms, _aware_ms(at)) if at is not None else now_ms
-        return OutboxRow(
-            shard_of(to.digits), to.digits, self.unit.batch.new_id(), self.unit.id, self.sender.digits,
-            self._service.name, "sms", self.source, self._account, text, key,
-            _told(params) if settle else b"", settle, once, self._waited_for and at is None,
-            now_ms, due_ms + _ms(valid or self._platform.validity), due_ms,
-        )  # fmt: skip
 
     def journal_json(self) -> bytes:
         """What this run has gone through so far, for the run that goes on."""
@@ -283,8 +327,8 @@ class Context(Generic[C, S]):
 
     def answer(self, reply: Reply) -> OutboxRow:
         """The row that carries a reply to the sender by SMS."""
-        text = self._written(self._subscriber, reply.key, reply.params)
-        return self._message(self.sender, reply.key, text, reply.params, None, False, None, None)
+        content = Content(reply.key, self._written(self._subscriber, reply.key, reply.params), reply.params)
+        return self._letterhead.row(self.unit, self.sender, content, Terms())
 
 
 def call_key(cause: int, place: int) -> str:
@@ -296,19 +340,3 @@ def _check_kind(value: object, kind: type[Any], rule: str) -> None:
     """Raises ServiceError for what could be written and never read again."""
     if not isinstance(value, kind):
         raise ServiceError(f"the rule {rule} gave a {type(value).__name__}, not a {kind.__name__}: does it return it?")
-
-
-def _aware_ms(at: datetime) -> int:
-    if at.tzinfo is None:
-        raise ServiceError(f"at={at}: a moment without a time zone; make it from ctx.now")
-    return milliseconds(at)
-
-
-def _ms(duration: timedelta) -> int:
-    return int(duration.total_seconds() * 1000)
-
-
-def _told(params: dict[str, object]) -> bytes:
-    """Placeholders' values as an Outcome gives them back."""
-    plain = {name: value.digits if isinstance(value, Msisdn) else value for name, value in params.items()}
-    return msgspec.json.encode(plain, enc_hook=str)

@@ -36,14 +36,29 @@ async def run_turn(command: Command, unit: Unit, sender: Msisdn) -> None:
     stored = await unit.batch.talk_of(sender.digits)
     subscriber = await unit.document(DOCUMENT, Subscriber, sender)
     if turn.ended:
+        if stored is not None and not stored.dialogue:
+            # A question that we pushed was refused, or nobody answered it: there is nothing to go on with.
+            unit.batch.end_talk(sender.digits)
         command.finish(unit, sender, _legible(command), "ended", "", None, why="the subscriber hung up")
         return
     if turn.begin:
         await _begin(command, unit, sender, subscriber, stored)
-    elif stored is None or (stored.account, stored.dialogue) != (command.inbound.account, turn.dialogue):
+    elif stored is None or not _continues(stored, command.inbound.account, turn.dialogue):
         _show(command, unit, sender, subscriber, "talk_expired")
     else:
         await _go_on(command, unit, sender, subscriber, stored)
+
+
+def _continues(stored: TalkRow, account: str, dialogue: str) -> bool:
+    """Whether an answer belongs to the talk; the first one to a pushed talk says which dialogue it is in."""
+    return not stored.dialogue or (stored.account, stored.dialogue) == (account, dialogue)
+
+
+async def begin(command: Command, unit: Unit, sender: Msisdn, subscriber: Subscriber, route: Route) -> None:
+    """Run a talk from its beginning."""
+    inbound = command.inbound
+    dialled = inbound.text if not route.secret else route.mounted.ussd_base + "#"
+    await _run(command, unit, sender, subscriber, route, Journal(), list(route.answers), unit.id, dialled)
 
 
 async def _begin(command: Command, unit: Unit, sender: Msisdn, subscriber: Subscriber, stored: TalkRow | None) -> None:
@@ -155,7 +170,8 @@ def _finish(command: Command, talk: Talk, route: Route, result: str, text: str, 
     screen = fitting(text, accents=talk.accents, screen=True)
     row = _screen_row(command, talk.unit, talk.sender, route.mounted.name, screen, result == "asking")
     talk.unit.send(row)
-    command.made.screen = Screen(row, screen, result == "asking", command.inbound)
+    if row.kind == "ussd":
+        command.made.screen = Screen(row, screen, result == "asking", command.inbound)
     hidden = secret or talk.hides_answers
     command.finish(talk.unit, talk.sender, MASKED if hidden else command.inbound.text, result, screen, route)
 
@@ -181,8 +197,9 @@ def _legible(command: Command) -> str:
 def _screen_row(command: Command, unit: Unit, sender: Msisdn, service: str, text: str, more: bool) -> OutboxRow:
     now_ms, core = unit.batch.now_ms, command.core
     source = command.inbound.to
+    kind = "ussd" if not command.pushed else "push" if more else "notice"
     return OutboxRow(
-        shard_of(sender.digits), sender.digits, unit.batch.new_id(), unit.id, sender.digits, service, "ussd", source,
+        shard_of(sender.digits), sender.digits, unit.batch.new_id(), unit.id, sender.digits, service, kind, source,
         command.inbound.account, text, "screen" if more else "last_screen", b"", "", False, True, now_ms,
         now_ms + (SCREEN_SECONDS * 1000 if more else int(core.platform.validity.total_seconds() * 1000)), now_ms,
     )  # fmt: skip

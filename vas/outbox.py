@@ -12,6 +12,7 @@ from functools import partial
 from vas.core import Core
 from vas.messages import Gateway, Msisdn, Outbound, SendOutcome, SendResult
 from vas.running import Made, Screen
+from vas.sending import PUSHED
 from vas.store.ids import milliseconds, moment
 from vas.store.protocol import Submit
 from vas.store.rows import OutboxRow
@@ -27,6 +28,7 @@ class Outbox:
         self._submit = submit
         self._memory_limit = memory_limit
         self._in_flight: dict[int, int] = {}
+        self._withheld: set[int] = set()
         self._results: deque[Sent] = deque()
         self._recording = False
         self._scanning = False
@@ -55,7 +57,7 @@ class Outbox:
     def send(self, row: OutboxRow, received_ms: int = 0) -> None:
         """Send a committed row, now or when it is due."""
         now_ms = self._core.clock_ms()
-        if self.stopped or row.due_ms is None:
+        if self.stopped or row.due_ms is None or row.id in self._withheld:
             return
         if row.due_ms > now_ms or len(self._in_flight) >= self._memory_limit:
             self.wake_at(row.due_ms, row.id)
@@ -68,11 +70,24 @@ class Outbox:
         else:
             self.hand_over(row, received_ms)
 
+    def withhold(self, id_: int) -> bool:
+        """Do not send a row until `release`; False if it is in flight already."""
+        if id_ in self._in_flight or id_ in self._withheld:
+            return False
+        self._withheld.add(id_)
+        return True
+
+    def release(self, id_: int) -> None:
+        """Send it again when a look finds that it is due."""
+        self._withheld.remove(id_)
+        self.wake_at(0, id_)
+
     def hand_over(self, row: OutboxRow, received_ms: int) -> None:
         """Give the gateway a message that may be sent now."""
         message = Outbound(
             row.id, Msisdn(row.msisdn), row.source, row.text, row.account, bool(row.settle),
-            moment(row.expires_ms), row.reply,
+            moment(row.expires_ms), row.reply, more=row.kind == "push", push=row.kind in PUSHED, flash=row.flash,
+            data=row.data or b"", port=row.port,
         )  # fmt: skip
         self._gateway.send(message, partial(self._done, row, received_ms))
 

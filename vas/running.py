@@ -40,7 +40,7 @@ class Made:
     def take(self, unit: Unit) -> None:
         """Keep the unit, and note what it sends and schedules."""
         unit.keep()
-        self.messages += [row for row in unit.outbox if row.kind == "sms"]
+        self.messages += [row for row in unit.outbox if row.kind != "ussd"]
         for job in unit.jobs:
             self.job_due_ms = min(self.job_due_ms or job.due_ms, job.due_ms)
 

@@ -19,6 +19,7 @@ from vas.context import Context
 from vas.core import Core
 from vas.errors import ServiceError
 from vas.messages import Msisdn
+from vas.pushing import push
 from vas.routing import Target
 from vas.running import Made, bury, run_handler
 from vas.settling import wait_for_outside
@@ -111,7 +112,9 @@ class DueJobs:
         rows = await batch.execute(due.text, due.params(now_ms=batch.now_ms, most=AT_ONCE))
         for fields in rows:
             job = JobRow(*fields)
-            if job.kind != "call":
+            if job.kind == "push":
+                await self._push(batch, job)
+            elif job.kind != "call":
                 await self._job(batch, job)
             elif self._calls.in_progress(job.id):
                 await put_off(batch, job)
@@ -119,6 +122,10 @@ class DueJobs:
                 await go_on(self._core, batch, self._made, job, None)
         [(next_ms,)] = await batch.execute(batch.sql.next_job.text)
         self._next_ms = next_ms if next_ms is not None else NEVER_MS
+
+    async def _push(self, batch: Batch, job: JobRow) -> None:
+        if await push(self._core, batch, self._made, job):
+            await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**job.given))
 
     async def _job(self, batch: Batch, job: JobRow) -> None:
         if not await batch.execute(batch.sql.job_row.text, batch.sql.job_row.params(**job.given)):

@@ -89,18 +89,21 @@ class RecordSent:
         await self._sent(batch, [sent for sent in self._taken if sent.result.outcome is SendOutcome.SENT])
         for row, result in self._taken:
             match result.outcome:
+                case SendOutcome.TEMPORARY | SendOutcome.PERMANENT | SendOutcome.NOT_SENT if row.kind != "sms":
+                    await self._not_shown(batch, row)
                 case SendOutcome.TEMPORARY:
                     await self._temporary(batch, row, result)
-                case SendOutcome.PERMANENT if row.kind == "ussd":
-                    await self._not_sent(batch, row, result)
                 case SendOutcome.PERMANENT:
                     await settle(
                         self._core, batch, self._made, row, "failed", status=result.status, error="refused by the SMSC"
                     )
+                case SendOutcome.UNANSWERED if row.kind == "push":
+                    await settle(self._core, batch, self._made, row, "unknown", error="no submit_sm_resp")
                 case SendOutcome.UNANSWERED:
                     await self._unanswered(batch, row)
                 case SendOutcome.NOT_SENT:
-                    await self._not_sent(batch, row, result)
+                    due_ms = batch.now_ms + NOT_SENT_AFTER_MS
+                    await self._again(batch, row, due_ms, row.attempts, result.status, "not sent")
 
     async def _sent(self, batch: Batch, sent: list[Sent]) -> None:
         """All that were accepted, in a few statements: this is the most frequent thing that is written."""
@@ -150,23 +153,13 @@ class RecordSent:
         else:
             await self._again(batch, row, due_ms, row.attempts + 1, 0, "no submit_sm_resp")
 
-    async def _not_sent(self, batch: Batch, row: OutboxRow, result: SendResult) -> None:
-        if row.kind == "sms":
-            await self._again(batch, row, batch.now_ms + NOT_SENT_AFTER_MS, row.attempts, result.status, "not sent")
-            return
-        # Nobody sees the screen any more. What it said last is worth an SMS, a question is not.
-        source = _short_code(self._core, row)
-        if row.key == "last_screen" and source:
-            await self._again(
-                batch,
-                row._replace(kind="sms", source=source),
-                batch.now_ms,
-                row.attempts,
-                0,
-                "by SMS: the dialogue was over",
-            )
+    async def _not_shown(self, batch: Batch, row: OutboxRow) -> None:
+        """Nobody sees the screen any more. What it said last is worth an SMS, a question is not."""
+        by_sms = as_sms(self._core, row)
+        if by_sms is not None:
+            await self._again(batch, by_sms, batch.now_ms, row.attempts, 0, "by SMS: it could not be shown")
         else:
-            await settle(self._core, batch, self._made, row, "expired", error="the dialogue was over")
+            await give_up_question(self._core, batch, self._made, row)
 
     async def _again(self, batch: Batch, row: OutboxRow, due_ms: int, attempts: int, status: int, why: str) -> None:
         if row.kind == "sms" and due_ms >= row.expires_ms:
@@ -230,14 +223,16 @@ class ScanDue:
             await settle(self._core, batch, self.made, row, "unknown", error="no receipt")
         elif row.once and row.sent_ms is not None:
             await settle(self._core, batch, self.made, row, "unknown", error="no submit_sm_resp before the restart")
+        elif row.expires_ms <= batch.now_ms and row.kind == "push":
+            await give_up_question(self._core, batch, self.made, row)
         elif row.expires_ms <= batch.now_ms:
             await settle(self._core, batch, self.made, row, "expired", error="waited too long")
-        elif row.kind == "sms":
+        elif row.kind in ("sms", "push"):
             self.ready.append(row)
-        elif row.key == "last_screen" and (source := _short_code(self._core, row)):
-            self.ready.append(row._replace(kind="sms", source=source))
+        elif (by_sms := as_sms(self._core, row)) is not None:
+            self.ready.append(by_sms)
         else:
-            await settle(self._core, batch, self.made, row, "expired", error="the dialogue was over")
+            await give_up_question(self._core, batch, self.made, row)
 
     def committed(self) -> None:
         self._outbox.scanned(self)
@@ -254,6 +249,19 @@ def _ms(duration: timedelta) -> int:
     return int(duration.total_seconds() * 1000)
 
 
-def _short_code(core: Core, row: OutboxRow) -> str:
+def as_sms(core: Core, row: OutboxRow) -> OutboxRow | None:
+    """A screen that needs no answer as an SMS from the service's short code; None if it cannot be one."""
     mounted = core.router.mounted.get(row.service)
-    return mounted.short_codes[0] if mounted is not None and mounted.short_codes else ""
+    if (row.kind, row.key) != ("ussd", "last_screen") and row.kind != "notice":
+        return None
+    if mounted is None or not mounted.short_codes:
+        return None
+    return row._replace(kind="sms", source=mounted.short_codes[0])
+
+
+async def give_up_question(core: Core, batch: Batch, made: Made, row: OutboxRow) -> None:
+    """The question is not on the screen; a talk that the network was to open with it ends."""
+    await settle(core, batch, made, row, "expired", error="it could not be shown")
+    talk = await batch.talk_of(row.msisdn) if row.kind == "push" else None
+    if talk is not None and talk.id == row.cause and not talk.dialogue:
+        batch.end_talk(row.msisdn)

@@ -61,7 +61,7 @@ class Phone:
     """SMS received, the oldest first."""
     received: list[Outbound] = field(default_factory=list)
     screen: str = ""
-    """What the last USSD turn left on the screen."""
+    """What the last USSD turn, or the network, left on the screen."""
     open: bool = False
     """Whether the dialogue waits for an answer."""
     reachable: bool = True
@@ -287,7 +287,8 @@ class _Gateway:
 
     def _arrive(self, message: Outbound) -> None:
         phone = self._network.phone(str(message.to))
-        if message.session:
+        phone.dialogues += message.push
+        if message.session or message.push:
             phone.screen, phone.open = message.text, message.more
         else:
             phone.texts.append(message.text)
