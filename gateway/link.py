@@ -91,6 +91,8 @@ class Link(asyncio.Protocol):
         self.takes_tlvs = False
         """Whether the peer understands optional parameters."""
         self.heard_at = self.wrote_at = 0.0
+        self.unanswered_from = 0.0
+        """When the last request was written that had no response in time."""
         self.arrived_at = 0.0
         """The earliest time at which what was read last can have come."""
         self.error = ""
@@ -132,8 +134,14 @@ class Link(asyncio.Protocol):
             self.state is LinkState.BOUND
             and self.requests.in_window < self._window
             and self._writable
+            and not self.doubted
             and self.bind_type != "receiver"
         )
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the peer has said nothing since a request that had no response: no more is risked on it then."""
+        return self.heard_at <= self.unanswered_from
 
     @property
     def left_by_peer(self) -> bool:
@@ -182,12 +190,14 @@ class Link(asyncio.Protocol):
         self._request(session_rules.bind_request(self.settings, self.bind_type), self._bind_answered)
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = now = self._loop.time()
+        now = self._loop.time()
         self.arrived_at = self._watch.heard(now)
         self._buffer += data
-        used, confirmed = self.requests.in_window, self.answers.confirmed
+        used = self._window + 1 if self.doubted else self.requests.in_window
+        confirmed = self.answers.confirmed
         try:
             for frame in smpp.frames(self._buffer):
+                self.heard_at = now  # a PDU is life, octets that never become one are not
                 self._take(frame)
                 if self.state is LinkState.CLOSED:
                     break

@@ -101,6 +101,7 @@ class Watch:
         used = link.window_used
         for request in link.requests.overdue(now):
             link.counters.timeouts += 1
+            link.unanswered_from = request.written_at
             log.warning("smpp.response_missing", account=link.settings.name, command_id=request.command_id)
             request.done(None)
         link.tell_room(used)
@@ -108,7 +109,7 @@ class Watch:
     def _enquire(self, now: float) -> None:
         quiet = now - min(self._link.heard_at, self._link.wrote_at) >= self._enquire_seconds
         unasked = self._unasked_since is not None and now - self._unasked_since >= ASK_AFTER_SECONDS
-        if (quiet and not self._enquiring) or unasked:
+        if ((quiet or self._link.doubted) and not self._enquiring) or unasked:
             self._enquiring = True
             self._link.enquire(partial(self._enquired, now))
 
