@@ -58,7 +58,7 @@ def plan(
         septets = gsm_encode(text)
         if septets is not None and len(septets) <= SMS_SEPTETS:
             return [Segment(DEFAULT, septets)]
-    return _segments(write(text, style, message_class, _port_element(port)), style, reference, port)
+    return _segments(write(text, style, message_class), style, reference, port)
 
 
 def plan_binary(

@@ -85,8 +85,8 @@ class Written(msgspec.Struct, frozen=True):
         return udh + (pack(part, fill_bits(len(udh))) if self.packed else part)
 
 
-def write(text: str, style: Style, message_class: MessageClass | None = None, elements: bytes = b"") -> Written:
-    """A text in the cheapest encoding that shows it exactly as written, beside `elements` in every segment.
+def write(text: str, style: Style, message_class: MessageClass | None = None) -> Written:
+    """A text in the cheapest encoding that shows it exactly as written.
 
     Plain where the account's alphabet has every character; else, by segments and then octets, UCS-2 or with national
     tables.
@@ -94,7 +94,7 @@ def write(text: str, style: Style, message_class: MessageClass | None = None, el
     return _plain(text, style, message_class) or min(
         (_ucs2(text, message_class), *_national(text, style, message_class)),
         key=lambda written: (
-            len(written.parts(written.elements + elements, style.long_messages)),
+            len(written.parts(written.elements, style.long_messages)),
             _octets_on_air(written),
         ),
     )

@@ -119,7 +119,7 @@ def test_every_data_coding_reads_every_octet() -> None:
         pytest.param("2A313030231B", 0x0F, "gsm", "*100# ", id="no language in particular"),
         pytest.param("AA180C3602", 0x0F, "gsm_packed", "*100#", id="packed"),
         pytest.param("766E0D48690D", 0x10, "gsm", "Hi\r", id="a language before GSM 03.38"),
-        pytest.param("486900", 0x10, "gsm", "Hi@", id="class 0 of a gateway that knows no language"),
+        pytest.param("686900", 0x10, "gsm", "hi@", id="class 0 of a gateway that knows no language"),
         pytest.param("F6341EBF", 0x11, "gsm", "ế", id="a language before UCS-2"),
         pytest.param("486900", 0x11, "gsm", "Hi@", id="class 1 of a gateway that knows no language"),
         pytest.param("486900", 0x22, "gsm", "Hi@", id="a language by the octet"),

@@ -58,6 +58,12 @@ def sar(number: int, total: int, reference: str = "0105") -> tuple[tuple[int, by
             id="es",
         ),
         pytest.param("ğ", Style(national=("turkish",)), Segment(8, octets("011F")), id="UCS-2 where that is shorter"),
+        pytest.param(
+            "ğışığı",
+            Style("latin1", ("turkish",)),
+            Segment(8, octets("011F0131015F0131011F0131")),
+            id="only in GSM 03.38",
+        ),
         pytest.param("ğışığı", Style(), Segment(8, octets("011F0131015F0131011F0131")), id="no table is allowed"),
         pytest.param(
             "ção do coração",
