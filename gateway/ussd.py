@@ -10,10 +10,11 @@ import re
 import msgspec
 
 from gateway import text
+from gateway.packing import pack, unpack
 from gateway.pdu import ITS_SESSION_INFO, USER_MESSAGE_REFERENCE, USSD_SERVICE_OP, DataSm, DeliverSm, Tlvs
 from gateway.text import Encoded
 from gateway.ussd_dialects import Dialect
-from vas.alphabet import gsm_decode, gsm_encode, ucs2_encode
+from vas.alphabet import gsm_decode, ucs2_encode
 from vas.messages import UssdTurn
 
 TOKEN_OCTETS_MAX = 255
@@ -102,7 +103,7 @@ def write(token: bytes, more: bool, dialect: Dialect) -> Envelope:
     if session and tag:
         tlvs += ((tag, session),)
     return Envelope(
-        tlvs=(*tlvs, *known.echoed, *dialect.add),
+        tlvs=(*tlvs, *known.echoed, *dialect.add.items()),
         service_type=dialect.service_type,
         source_addr=known.source_addr,
         destination_addr=known.destination_addr,
@@ -118,15 +119,15 @@ def push(number: int, expects_answer: bool, dialect: Dialect) -> Envelope:
     tag = _TAGS.get(dialect.session, dialect.session_tag)
     if dialect.numbers_pushes and tag:
         tlvs += ((tag, _marked(_numbered(number, dialect), expects_answer, dialect)),)
-    return Envelope((*tlvs, *dialect.add), dialect.service_type)
+    return Envelope((*tlvs, *dialect.add.items()), dialect.service_type)
 
 
 def encode(written: str, dialect: Dialect) -> Encoded:
-    """A screen in GSM 03.38 where it has every character, else in UCS-2."""
-    septets = gsm_encode(written)
-    if septets is None:
+    """A screen in the dialect's alphabet of seven bits where it has every character, else in UCS-2."""
+    plain = text.encode_plain(written, dialect.alphabet)
+    if plain is None:
         return Encoded(dialect.ucs2_octet, ucs2_encode(written))
-    return Encoded(dialect.gsm_octet, septets)
+    return Encoded(dialect.gsm_octet, pack(plain) if dialect.alphabet == "gsm_packed" else plain)
 
 
 def _addresses(pdu: DeliverSm | DataSm, dialect: Dialect) -> tuple[str, str, bytes]:
@@ -228,12 +229,15 @@ def _dialled(written: str, to: str, dialect: Dialect) -> str:
 
 def _decode(octets: bytes, data_coding: int, dialect: Dialect) -> str:
     match dialect.codings.get(data_coding):
+        case None:
+            return text.decode_ussd(octets, data_coding, dialect.alphabet)
         case "gsm":
             return gsm_decode(octets)
+        case "gsm_packed":
+            return gsm_decode(unpack(octets))
         case "ucs2":
             return octets.decode("utf-16-be", "replace")
-        case "latin1" | "binary":
-            return octets.decode("latin-1")
         case "ascii":
             return octets.decode("ascii", "replace")
-    return text.decode_ussd(octets, data_coding)
+        case "latin1" | "binary":
+            return octets.decode("latin-1")

@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from gateway.style import Alphabet
+
 PSSD_INDICATION = 0
 PSSR_INDICATION = 1
 USSR_REQUEST = 2
@@ -25,7 +27,7 @@ USSREL_INDICATION = 129
 SessionIn = Literal[
     "msisdn", "user_message_reference", "its_15_1", "its_spec", "its_opaque", "address_suffix", "tlv"
 ]  # fmt: skip
-Coding = Literal["gsm", "ucs2", "latin1", "ascii", "binary"]
+Coding = Literal["gsm", "gsm_packed", "ucs2", "latin1", "ascii", "binary"]
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,13 +73,15 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the gateway takes `*` and `#` off the dialled string, so that they have to be put back."""
     codings: Mapping[int, Coding] = {}
     """What a data_coding of a deliver_sm means, where it is neither SMPP's nor that of 3GPP TS 23.038 §5."""
+    alphabet: Alphabet = "gsm"
+    """How text of seven bits travels, in both directions."""
     gsm_octet: int = 0x00
-    """The data_coding of a screen in GSM 03.38; 0x0F to gateways that read the octet as TS 23.038 §5."""
+    """The data_coding of a screen in that alphabet; 0x0F to gateways that read the octet as TS 23.038 §5."""
     ucs2_octet: int = 0x08
     """That of a screen in UCS-2; 0x48 to the same gateways."""
     echo: tuple[int, ...] = ()
     """Tags of parameters that an answer gives back as they came."""
-    add: tuple[tuple[int, bytes], ...] = ()
+    add: Mapping[int, bytes] = {}
     """Parameters that everything we send carries."""
 
 
@@ -92,12 +96,22 @@ DIALECTS: dict[str, Dialect] = {
     ),
     # vumi, for Tata: every reply is a USSR request, and the lowest bit says which is the last.
     "tata": Dialect(session="its_15_1", close=USSR_REQUEST),
-    # Sibinco SCAG at Russian operators: a submit_sm with 2 or 3 and without a reference is a new push.
-    "scag": Dialect(session="user_message_reference", numbers_pushes=False),
+    # Sibinco SCAG at Russian operators: a submit_sm with 2 or 3 and without a reference is a new push. What 35 means is
+    # told nowhere; nobody waits for a screen after it.
+    "scag": Dialect(
+        session="user_message_reference",
+        numbers_pushes=False,
+        ends=frozenset({PSSD_RESPONSE, PSSR_RESPONSE, USSN_CONFIRM, 35, USSREL_INDICATION}),
+    ),
     # Bercut: *100*path#SESSION, the destination of deliver_sm and the source of submit_sm.
-    "bercut": Dialect(session="address_suffix", dialled_in="destination_addr", numbers_pushes=False),
+    "bercut": Dialect(session="address_suffix", dialled_in="either", numbers_pushes=False),
     # What NowSMS met at most gateways ("USSD and NowSMS, revisited", 2009): a session that is echoed.
     "nowsms": Dialect(session="its_opaque"),
     # Huawei's SMPP variant names no session (jsmpp #150): a subscriber has one dialogue at a time.
     "msisdn": Dialect(session="msisdn", numbers_pushes=False),
 }
+
+
+def derived(like: str, changes: Mapping[str, object]) -> Dialect:
+    """A shipped dialect with some fields changed. Raises KeyError for a dialect, TypeError for a field, of no name."""
+    return msgspec.structs.replace(DIALECTS[like], **changes)

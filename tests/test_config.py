@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from gateway.receipt_ids import ReceiptId
 from gateway.settings import AccountSettings, Alphabet, LongMessages
 from vas.config import Settings, effective, load
+from vas.config_dialects import UssdDialect
 from vas.config_sections import Account, Address, Admin, Log, Platform, Route, Section, ServiceSection, Store, Web
 from vas.durations import parse_duration, spell_duration
 from vas.errors import ConfigError
@@ -31,6 +32,7 @@ SECTIONS: dict[str, type[Section]] = {
     "web": Web,
     "log": Log,
     "accounts": Account,
+    "ussd_dialects": UssdDialect,
     "routes": Route,
     "platform": Platform,
     "services": ServiceSection,

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from vas import config_checks, config_problems
+from vas.config_dialects import UssdDialect
 from vas.config_problems import NESTED, PREFIX, Origin
 from vas.config_sections import SQLITE_FILE, Account, Admin, Log, Name, Platform, Route, ServiceSection, Store, Web
 from vas.errors import ConfigError
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     log: Log = Log()
     accounts: dict[Name, Account] = {}
+    ussd_dialects: dict[Name, UssdDialect] = {}
     routes: tuple[Route, ...] = ()
     platform: Platform = Platform()
     services: dict[Name, ServiceSection] = {}
@@ -53,6 +55,10 @@ class Settings(BaseSettings):
         section = self.services.get(name)
         own = section.own if section else {}
         return config_problems.fill(shape, own, ("services", name), tuple(ServiceSection.model_fields), self._origin)
+
+    def read_again(self) -> Settings:
+        """The settings that the same file and environment give now; raises ConfigError as `load` does."""
+        return load(self._origin.file, self._origin.environ)
 
     def _located(self, origin: Origin) -> Self:
         store, admin, folder = self.store, self.admin, origin.file.absolute().parent

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from vas.config_dialects import ShippedDialect, UssdDialect
 from vas.config_problems import Key, near
 from vas.config_sections import Account, Route
 
@@ -25,6 +26,12 @@ def mistakes(settings: Settings) -> Iterator[Mistake]:
     for name, account in settings.accounts.items():
         for key, said in _of_account(account):
             yield ("accounts", name, key), said
+        if account.ussd_dialect not in (known := (*get_args(ShippedDialect), *settings.ussd_dialects)):
+            said = f'there is no dialect "{account.ussd_dialect}"; there are: {", ".join(known)}'
+            yield ("accounts", name, "ussd_dialect"), said
+    for name, dialect in settings.ussd_dialects.items():
+        for place, said in _of_dialect(name, dialect):
+            yield ("ussd_dialects", name, *place), said
     yield from _of_routes(settings.routes, settings.accounts)
     if settings.accounts and all(account.interface_version == "3.3" for account in settings.accounts.values()):
         for name, service in settings.services.items():
@@ -54,6 +61,13 @@ def _of_tls(account: Account) -> Iterator[tuple[str, str]]:
         file: Path | None = getattr(account, key)
         if file is not None and not file.is_file():
             yield key, f"there is no file {file}"
+
+
+def _of_dialect(name: str, dialect: UssdDialect) -> Iterator[tuple[tuple[str, ...], str]]:
+    if name in get_args(ShippedDialect):
+        yield (), "a shipped dialect has this name; choose another, and name the shipped one in like"
+    if dialect.session == "tlv" and dialect.session_tag is None:
+        yield ("session_tag",), 'needed with session = "tlv": the tag of the TLV that holds the session'
 
 
 def _of_routes(routes: Sequence[Route], accounts: Mapping[str, Account]) -> Iterator[Mistake]:

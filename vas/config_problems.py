@@ -34,6 +34,7 @@ class Origin:
 
     def __init__(self, file: Path, environ: Mapping[str, str]) -> None:
         self.file = file
+        self.environ = environ
         self.variables = frozenset(name.upper() for name in environ if name.upper().startswith(PREFIX))
 
     def place(self, key: Key) -> str:
@@ -131,7 +132,7 @@ def _problem(root: type[BaseModel], details: dict[str, Any], origin: Origin) -> 
             return f"{place}{_shown(name, value, known)}: no such setting{near(name, known)}"
         case "missing":
             return f"{place}: needed, and not set{_meaning(known, name)}"
-        case _ if "[key]" in details["loc"]:
+        case "string_pattern_mismatch" | "string_too_long" if "[key]" in details["loc"]:
             return f"{place}: a name is at most 32 small letters, digits and single _, and begins with a letter"
     field = next((part for part in reversed(key) if part in known), name)
     return f"{place}{_value(str(field), value)}: {_said(details)}{_meaning(known, str(field))}"

@@ -208,7 +208,7 @@ class Account(Section):
     """Whether a text that reads as a receipt is one, whatever esm_class says."""
     receipt_reference: bool = False
     """Whether submissions carry a user_message_reference, for an SMSC whose receipts have no id."""
-    ussd_dialect: Name = "spec"
+    ussd_dialect: Annotated[str, Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$", max_length=32)] = "spec"
     """How this SMSC carries USSD: a shipped dialect, or one of [ussd_dialects.NAME]."""
     alphabet: Literal["gsm", "gsm_packed", "latin1", "ascii"] = "gsm"
     """What data_coding 0 means to this SMSC."""
