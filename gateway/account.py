@@ -210,9 +210,10 @@ class Account:
         if lane is None or full or self._hopeless or (self._down_since is not None and not submission.waits):
             self._loop.call_soon(submission.done, SendOutcome.NOT_SENT, 0, b"")
             return
-        lane.append(submission)
         self._lanes.waiting += 1
-        self._pump()
+        lane.append(submission)
+        if len(lane) == 1:  # else what is before it waits for a window or the pace, and they pump
+            self._pump()
 
     async def query(self, smsc_id: str, source: str) -> QueryResult:
         """Ask the SMSC about a message; the id is as in its submit_sm_resp, the source as submitted."""
@@ -330,10 +331,8 @@ class Account:
     def _ready(self) -> tuple[Lane, Link] | None:
         """The lane whose turn it is and a link with room for it; links take turns."""
         shared, binds = self._lanes.shared, self._places.binds
-        count = len(binds)
-        self._turn += 1
-        for place in range(count):
-            bind = binds[(self._turn + place) % count]
+        self._turn = turn = self._turn + 1 if self._turn + 1 < len(binds) else 0
+        for bind in binds[turn:] + binds[:turn] if turn else binds:
             link = bind.link
             if link is not None and link.room:
                 lane = bind.screens or shared
