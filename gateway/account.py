@@ -76,6 +76,8 @@ class AccountStatus(msgspec.Struct, frozen=True):
     """Whether the SMSC made it slower than agreed."""
     reconnects: int
     last_error: str
+    outbind_port: int
+    """The port at which the SMSC's outbind is waited for; 0 while it is not."""
     outbinds_refused: int
     """Connections from outside that were not the SMSC's."""
     counters: Counters
@@ -195,6 +197,7 @@ class Account:
             slowed=self._pace.slowed,
             reconnects=sum(bind.reconnects for bind in binds),
             last_error=next((bind.last_error for bind in binds if bind.last_error), ""),
+            outbind_port=listener.port if listener else 0,
             outbinds_refused=listener.refused if listener else 0,
             counters=sum_up(bind.counters for bind in binds),
         )
