@@ -14,9 +14,9 @@ import orjson
 
 from gateway import tags
 from gateway.pdu import MESSAGE_PAYLOAD, PDUS, Outbind, Pdu, decode, header
+from gateway.simulator import letters
+from gateway.simulator.wire import UDHI
 from gateway.status import status_name
-from gateway.text import UDHI, without_header
-from gateway.text import decode as text_of
 from vas.errors import SmppError
 
 Direction = Literal["in", "out"]
@@ -127,9 +127,15 @@ def description(frame: bytes) -> dict[str, Any]:
         found["fields"]["short_message"] = pdu.short_message.hex()
     if pdu.tlvs:
         found["tlvs"] = [{"tag": tag_name(tag), "octets": value.hex(), **_shown(value)} for tag, value in pdu.tlvs]
-    if (body := said(pdu)) is not None:
-        found["text"] = text_of(body[1], getattr(pdu, "data_coding", 0))
+    if said(pdu) is not None:
+        found["text"] = text_in(pdu)
     return found
+
+
+def text_in(pdu: Pdu) -> str:
+    """What it says, without its user data header; empty where it says nothing."""
+    udh, octets = said(pdu) or (b"", b"")
+    return letters.read(octets, getattr(pdu, "data_coding", 0), udh=udh)
 
 
 def said(pdu: Pdu) -> tuple[bytes, bytes] | None:
@@ -137,7 +143,8 @@ def said(pdu: Pdu) -> tuple[bytes, bytes] | None:
     octets: bytes = getattr(pdu, "short_message", b"") or pdu.tlv(MESSAGE_PAYLOAD) or b""
     if not octets:
         return None
-    return without_header(octets) if getattr(pdu, "esm_class", 0) & UDHI else (b"", octets)
+    header_octets = 1 + octets[0] if getattr(pdu, "esm_class", 0) & UDHI else 0
+    return octets[:header_octets], octets[header_octets:]
 
 
 def is_receipt(pdu: Pdu) -> bool:

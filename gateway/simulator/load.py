@@ -9,51 +9,30 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
-from datetime import timedelta
+from typing import NamedTuple
 
 import msgspec
 
-from gateway.simulator import dialects, texting, wire
+from gateway.simulator import dialects, wire
 from gateway.simulator.delivery import Mo, Outcome
-from gateway.simulator.dialects import Turn
+from gateway.simulator.faults import Faults
+from gateway.simulator.load_plan import FIRST_FRIEND as FIRST_FRIEND
+from gateway.simulator.load_plan import FIRST_PHONE as FIRST_PHONE
+from gateway.simulator.load_plan import Plan as Plan
 from gateway.simulator.session import Session
 from gateway.simulator.settings import Settings
 from gateway.simulator.smsc import Smsc
-from gateway.simulator.wire import Mt, State, Submission
-from gateway.text import UDHI
+from gateway.simulator.wire import UDHI, Mt, State, Submission
 
-FIRST_PHONE = 84_900_000_000
-FIRST_FRIEND = 84_380_000_000
 TICK_SECONDS = 0.005
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sent. Each phone waits for its reply before it sends again; phones take turns."""
-
-    messages: int
-    text: str = "CM {friend}"
-    """Sent by SMS, or dialled if it starts with `*` or `#`; `{friend}` becomes a number, another for each phone."""
-    to: str = "9105"
-    """The short code of an SMS."""
-    phones: int = 10_000
-    outstanding: int = 100
-    """Closed loop: commands without a reply at one time; at most `phones`."""
-    rate: float | None = None
-    """Open loop: commands a second while a phone without a command is left; None keeps `outstanding`."""
-    binds: int = 1
-    """Receivers to wait for before the first command."""
-    receipts: bool = False
-    """Whether a message that asks for a delivery receipt gets one, delivered at once."""
-    patience: timedelta = timedelta(seconds=10)
-    """Silence after which what has no reply is missing."""
-    linger: timedelta = timedelta(milliseconds=500)
-    """After the last reply, for those that come once too often."""
+LATEST = 10_000
+"""Replies that the progress' p99 looks back on."""
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came back; latency is from a command's turn, the wait for room in a window included, to the submit_sm."""
+    """What came back; latency is from a turn of a command, the wait for room in a window included, to the submit_sm."""
 
     sent: int
     answered: int
@@ -72,10 +51,30 @@ class Result(msgspec.Struct, frozen=True):
     redelivered: int
     """Attempts that ended in anything but an acknowledgement."""
     outcomes: dict[str, int]
+    max_ms: float = 0.0
+    cut_short: int = 0
+    """USSD dialogues that ended before all answers were given; their commands count as answered."""
+    statuses: dict[int, int] = {}
+    """The command_status, where it was not 0, of what answered a deliver_sm, and how often."""
 
     @property
     def per_second(self) -> float:
         return self.answered / self.seconds if self.seconds else 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether each command had its reply, and none had two."""
+        return not self.missing and not self.extra
+
+
+class Progress(NamedTuple):
+    """How far a load has come."""
+
+    sent: int
+    answered: int
+    outstanding: int
+    p99_ms: float
+    """Of the latest replies."""
 
 
 class Load:
@@ -83,14 +82,22 @@ class Load:
 
     def __init__(self, settings: Settings, plan: Plan) -> None:
         self._plan = plan
-        self._smsc = Smsc(settings, self._accept)
-        self._idle: deque[bytes] = deque(str(FIRST_PHONE + index).encode() for index in range(plan.phones))
-        self._commands = {phone: _command(plan, phone, index) for index, phone in enumerate(self._idle)}
+        self._smsc = Smsc(settings, self._accept, settled=self._settled)
+        self._smsc.faults = Faults(settings.seed, settings.faults, magic=False) if settings.faults else None
+        self._scripts = plan.scripts()
+        self._idle = deque(self._scripts)
         self._awaited: dict[bytes, float] = {}
+        self._turns: dict[bytes, int] = {}
+        """Of the phones in the midst of a dialogue, how many turns it has had."""
         self._latencies = array("f")
+        self._statuses: Counter[int] = Counter()
+        self._messages = plan.messages
         self._sent = 0
+        self._answered = 0
         self._extra = 0
         self._others = 0
+        self._cut_short = 0
+        self._owed_receipts = 0.0
         self._replied_at = 0.0
         self._closed_loop = False
         self._finished = asyncio.Event()
@@ -106,9 +113,20 @@ class Load:
         """The SMPP port that is listened on."""
         return self._smsc.port
 
+    @property
+    def progress(self) -> Progress:
+        latest = sorted(self._latencies[-LATEST:])
+        return Progress(self._sent, self._answered, len(self._awaited), _percentile_ms(latest, 0.99))
+
     async def bound(self) -> None:
         """Return once the plan's receivers are there."""
         await self._smsc.delivery.receivers(self._plan.binds)
+
+    def enough(self) -> None:
+        """Send no more commands; run() returns when those that were sent have their replies."""
+        self._messages = self._sent
+        if not self._awaited:
+            self._finished.set()
 
     async def run(self) -> Result:
         """Wait for the binds, send all, wait for the replies."""
@@ -127,7 +145,7 @@ class Load:
         return self._result(missing, self._replied_at - started, cpu)
 
     async def _pace(self, rate: float, started: float) -> None:
-        while self._sent < self._plan.messages and self._patience() > 0:
+        while self._sent < self._messages and self._patience() > 0:
             self._send(int((time.perf_counter() - started) * rate) - self._sent)
             await asyncio.sleep(TICK_SECONDS)
 
@@ -143,33 +161,65 @@ class Load:
         return self._plan.patience.total_seconds() - silence
 
     def _send(self, number: int) -> None:
-        number = min(number, self._plan.messages - self._sent, len(self._idle))
+        number = min(number, self._messages - self._sent, len(self._idle))
         now = time.perf_counter()
         for _ in range(number):
             phone = self._idle.popleft()
             self._awaited[phone] = now
-            self._smsc.delivery.owe(Mo(self._sent, "sms", "", "", "", self._commands[phone]))
+            self._smsc.delivery.owe(Mo(self._sent, "sms", "", "", "", self._scripts[phone][0]))
             self._sent += 1
 
     def _accept(self, session: Session, pdu: Submission) -> tuple[int, bytes]:
         phone = pdu.destination_addr
-        sent_at = self._awaited.pop(phone, None)
-        if sent_at is not None:
-            self._replied_at = time.perf_counter()
-            self._latencies.append(self._replied_at - sent_at)
-            self._idle.append(phone)
-            if self._closed_loop and self._sent < self._plan.messages:
-                self._send(1)
-            elif self._sent == self._plan.messages and not self._awaited:
-                self._finished.set()
-        elif phone not in self._commands:
+        sent_at = self._awaited.get(phone)
+        if sent_at is not None and not _further_segment(pdu):
+            self._reply(phone, sent_at, pdu)
+        elif phone not in self._scripts:
             self._others += 1
         elif not _further_segment(pdu):
             self._extra += 1
         id = self._smsc.new_id()
         if self._plan.receipts and pdu.registered_delivery:
-            asyncio.get_running_loop().call_soon(self._report, id, session, pdu)
+            self._owe_receipt(id, session, pdu)
         return 0, b"%d" % id
+
+    def _reply(self, phone: bytes, sent_at: float, pdu: Submission) -> None:
+        now = self._replied_at = time.perf_counter()
+        script = self._scripts[phone]
+        if len(script) > 1:
+            shown = dialects.read(pdu.tlvs, pdu.source_addr, "spec")
+            if shown is None:  # an SMS on the side, which nobody waits for
+                self._others += 1
+                return
+            self._latencies.append(now - sent_at)
+            if self._answer(phone, script, shown.ends):
+                return
+        else:
+            self._latencies.append(now - sent_at)
+        del self._awaited[phone]
+        self._answered += 1
+        self._idle.append(phone)
+        if self._closed_loop and self._sent < self._messages:
+            self._send(1)
+        elif self._sent >= self._messages and not self._awaited:
+            self._finished.set()
+
+    def _answer(self, phone: bytes, script: tuple[bytes, ...], ended: bool) -> bool:
+        """Go on with a dialogue; False if it is over."""
+        turn = self._turns.pop(phone, 0) + 1
+        if ended or turn == len(script):
+            self._cut_short += turn < len(script)
+            return False
+        self._turns[phone] = turn
+        self._awaited[phone] = time.perf_counter()
+        self._smsc.delivery.owe(Mo(self._sent, "ussd", "", "", "", script[turn]))
+        return True
+
+    def _owe_receipt(self, id: int, session: Session, pdu: Submission) -> None:
+        self._owed_receipts += self._plan.receipts
+        if self._owed_receipts >= 1:
+            self._owed_receipts -= 1
+            asyncio.get_running_loop().call_soon(self._report, id, session, pdu)
 
     def _report(self, id: int, session: Session, pdu: Submission) -> None:
         now = self._smsc.clock()
@@ -180,13 +230,18 @@ class Load:
         octets = wire.receipt(mt, str(id), str(id)).encode()
         self._smsc.delivery.owe(Mo(id, "receipt", to, source, "", octets))
 
+    def _settled(self, mo: Mo) -> None:
+        for attempt in mo.attempts:
+            if attempt.status:
+                self._statuses[attempt.status] += 1
+
     def _result(self, missing: int, seconds: float, cpu_seconds: float) -> Result:
         outcomes = self._smsc.delivery.outcomes
         latencies = sorted(self._latencies)
-        p50, p95, p99 = (_percentile_ms(latencies, share) for share in (0.50, 0.95, 0.99))
+        p50, p95, p99, longest = (_percentile_ms(latencies, share) for share in (0.50, 0.95, 0.99, 1.0))
         return Result(
             sent=self._sent,
-            answered=len(latencies),
+            answered=self._answered,
             missing=missing,
             extra=self._extra,
             others=self._others,
@@ -197,17 +252,10 @@ class Load:
             p99_ms=p99,
             redelivered=sum(outcomes.values()) - outcomes[Outcome.ACKNOWLEDGED],
             outcomes={str(outcome): number for outcome, number in outcomes.items()},
+            max_ms=longest,
+            cut_short=self._cut_short,
+            statuses=dict(self._statuses),
         )
-
-
-def _command(plan: Plan, phone: bytes, index: int) -> bytes:
-    """The deliver_sm of one phone; it is the same each time, as a subscriber's favourite command is."""
-    sender, text = phone.decode(), plan.text.format(friend=FIRST_FRIEND + index)
-    if text.startswith(("*", "#")):
-        code = text.strip("*#").partition("*")[0]
-        return dialects.deliver(Turn("dial", sender, code, text, index % 256), "spec").encode()
-    ((_, pdu),) = texting.sms(sender, plan.to, text, 0)
-    return pdu.encode()
 
 
 def _further_segment(pdu: Submission) -> bool:

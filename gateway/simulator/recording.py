@@ -24,8 +24,7 @@ from gateway.pdu import (
     SubmitSmResp,
     decode,
 )
-from gateway.simulator.decoded import Taped, is_receipt, said
-from gateway.text import decode as text_of
+from gateway.simulator.decoded import Taped, is_receipt, said, text_in
 from vas.errors import SmppError
 
 USSD_BEGINS = frozenset({0, 1})
@@ -136,12 +135,6 @@ def screen(number: bytes, dialogue: int, count: int) -> Waited:
 
 def is_ussd(pdu: Pdu) -> bool:
     return pdu.tlv(USSD_SERVICE_OP) is not None or getattr(pdu, "service_type", b"") == b"USSD"
-
-
-def text_in(pdu: Pdu) -> str:
-    """Without its user data header."""
-    body = said(pdu)
-    return text_of(body[1], getattr(pdu, "data_coding", 0)) if body else ""
 
 
 def _request(taped: Taped, pdu: Pdu) -> Delivered | Submitted | None:

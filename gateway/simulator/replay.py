@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.simulator.decoded import text_in
 from gateway.simulator.delivery import Mo, Outcome
-from gateway.simulator.recording import Delivered, Recording, Submitted, Waited, given, is_ussd, screen, text_in
+from gateway.simulator.recording import Delivered, Recording, Submitted, Waited, given, is_ussd, screen
 from gateway.simulator.session import Session
 from gateway.simulator.settings import Settings
 from gateway.simulator.smsc import Smsc
@@ -104,9 +105,13 @@ class Replay:
         """The part of the deliveries that were made, 0 to 1."""
         return len(self._played) / max(len(self._recording.delivered), 1)
 
+    async def bound(self, binds: int = 1) -> None:
+        """Return once so many receivers are there."""
+        await self._smsc.delivery.receivers(binds)
+
     async def run(self, binds: int = 1) -> Summary:
         """Wait for so many receivers, play, and wait for what the platform has to say to it."""
-        await self._smsc.delivery.receivers(binds)
+        await self.bound(binds)
         started = self._heard_at = time.perf_counter()
         begun = self._recording.delivered[0].at if self._recording.delivered else None
         for step in self._recording.delivered:
