@@ -10,15 +10,14 @@ from itertools import groupby
 
 import msgspec
 
-from gateway.codec import RINVMSGLEN, Tlvs
+from gateway.codec import Tlvs
 from gateway.national import Shifts, table
-from gateway.packing import fill_bits, pack, unpack
+from gateway.packing import fill_bits, unpack
 from gateway.pdu import DataSm, DeliverSm
 from gateway.style import Alphabet, Style
 from gateway.udh import NO_HEADER, NO_SHIFTS, Header, part_of
 from gateway.udh import UDHI as UDHI
-from vas.alphabet import PARTS_MAX, SMS_SEPTETS, SMS_UNITS, gsm_decode, gsm_encode, sms_parts, ucs2_encode
-from vas.errors import SmppError
+from vas.alphabet import gsm_decode, gsm_encode
 from vas.messages import Part
 
 DEFAULT = 0x00
@@ -38,8 +37,6 @@ _GSM_CODINGS = frozenset(
 )
 _UCS2_CODINGS = frozenset({0x08, *(coding for coding in _GENERAL if coding & 0x0C == 0x08), *range(0xE0, 0xF0)})
 _CODECS = {0x01: "ascii", 0x05: "shift_jis", 0x06: "iso8859_5", 0x07: "iso8859_8", 0x0A: "iso2022_jp", 0x0E: "euc_kr"}
-_CONCATENATION_8 = bytes((5, 0, 3))
-"""UDH length; information element 0, concatenated short messages with 8-bit reference; its length."""
 
 
 class Encoded(msgspec.Struct, frozen=True):
@@ -68,14 +65,6 @@ class Received(msgspec.Struct, frozen=True):
     """Its place in a long message."""
     port: int = 0
     """The application port that it is addressed to; 0: none."""
-
-
-def encode(text: str, alphabet: Alphabet = "gsm") -> Encoded:
-    """By data_coding 0 where the account's alphabet has every character, else UCS-2: shown exactly as written."""
-    plain = encode_plain(text, alphabet)
-    if plain is None:
-        return Encoded(UCS2, ucs2_encode(text))
-    return Encoded(DEFAULT, pack(plain) if alphabet == "gsm_packed" else plain)
 
 
 def encode_plain(text: str, alphabet: Alphabet) -> bytes | None:
@@ -162,32 +151,6 @@ def read_coding(coding: str) -> tuple[int, Alphabet, Shifts]:
     """What `coding_of` wrote; raises ValueError for anything else."""
     data_coding, alphabet, locking, single = coding.split(":")
     return int(data_coding), msgspec.convert(alphabet, Alphabet), Shifts(int(locking), int(single))
-
-
-def split(text: str, reference: int) -> list[Segment]:
-    """One segment, or up to 255 with an 8-bit concatenation reference: the low octet of `reference`.
-
-    Raises SmppError(RINVMSGLEN) for a text that takes more.
-    """
-    whole = encode(text)
-    if len(whole.octets) <= (2 * SMS_UNITS if whole.data_coding == UCS2 else SMS_SEPTETS):
-        return [Segment(whole.data_coding, whole.octets)]
-    parts = sms_parts(text)
-    if len(parts) > PARTS_MAX:
-        raise SmppError(RINVMSGLEN, f"{len(parts)} segments")
-    write = ucs2_encode if whole.data_coding == UCS2 else _septets
-    return [
-        Segment(
-            whole.data_coding,
-            _CONCATENATION_8 + bytes((reference & 0xFF, len(parts), number)) + write(part),
-            UDHI,
-        )
-        for number, part in enumerate(parts, 1)
-    ]
-
-
-def _septets(part: str) -> bytes:
-    return gsm_encode(part) or b""
 
 
 def without_header(octets: bytes) -> tuple[bytes, bytes]:

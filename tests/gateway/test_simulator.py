@@ -28,8 +28,9 @@ from gateway.pdu import (
     decode,
     frames,
 )
+from gateway.segments import plan
 from gateway.simulator import NoDialogue, Outcome, PhoneState, Settings, Simulator, State
-from gateway.text import split
+from gateway.style import Style
 
 FRIEND = "84912345678"
 ME = "84987654321"
@@ -396,7 +397,7 @@ async def test_a_submission_arrives_in_the_inbox(simulator: Simulator) -> None:
 async def test_segments_are_shown_as_one_message_in_any_order(simulator: Simulator) -> None:
     esme = await bound(simulator)
     text = "Một tin nhắn dài 😀 " * 10
-    parts = split(text, 7)
+    parts = plan(text, Style(), 7)
     for part in reversed(parts):
         await esme.ask(submit(part.short_message, esm_class=part.esm_class, data_coding=part.data_coding))
     assert len(parts) == 3

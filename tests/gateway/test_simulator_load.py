@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 
 from gateway.pdu import BindTransceiver, DeliverSm, DeliverSmResp, SubmitSm, Unbind, UnbindResp, decode, frames
+from gateway.segments import plan
 from gateway.simulator import Settings
 from gateway.simulator.load import Load, Plan, Result
-from gateway.text import split
+from gateway.style import Style
 
 SOON = timedelta(milliseconds=50)
 Replies = Callable[[DeliverSm, int], list[SubmitSm]]
@@ -106,7 +107,7 @@ async def test_a_second_reply_to_one_command_is_extra() -> None:
 async def test_a_second_segment_is_no_second_reply() -> None:
     def long_reply(pdu: DeliverSm, number: int) -> list[SubmitSm]:
         replies = []
-        for part in split("x" * 200, 1):
+        for part in plan("x" * 200, Style(), 1):
             segment = reply(pdu)
             segment.short_message, segment.esm_class = part.short_message, part.esm_class
             replies.append(segment)

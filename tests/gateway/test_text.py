@@ -6,21 +6,9 @@ import pytest
 
 from gateway.national import Shifts
 from gateway.pdu import DeliverSm
+from gateway.segments import plan
 from gateway.style import Alphabet, Style
-from gateway.text import (
-    UDHI,
-    Encoded,
-    Received,
-    coding_of,
-    decode,
-    decode_ussd,
-    encode,
-    joined,
-    read,
-    read_coding,
-    split,
-    without_header,
-)
+from gateway.text import UDHI, Received, Segment, coding_of, decode, decode_ussd, joined, read, read_coding
 from vas import alphabet
 from vas.messages import Part
 
@@ -28,34 +16,22 @@ ACCENTED = "Bạn còn 3 lượt gọi"
 
 
 @pytest.mark.parametrize(
-    "text, encoded",
+    "text, data_coding, octets",
     [
-        pytest.param("@£$_ §¿à", Encoded(0, bytes.fromhex("00010211205F607F")), id="corners of the basic table"),
-        pytest.param("^{}\\[~]|€", Encoded(0, bytes.fromhex("1B141B281B291B2F1B3C1B3D1B3E1B401B65")), id="extension"),
-        pytest.param("\n\f\r", Encoded(0, bytes.fromhex("0A1B0A0D")), id="line, form, carriage"),
-        pytest.param("", Encoded(0, b""), id="nothing"),
-        pytest.param("ế", Encoded(8, bytes.fromhex("1EBF")), id="Vietnamese"),
-        pytest.param("`", Encoded(8, bytes.fromhex("0060")), id="a grave accent is not in GSM 03.38"),
-        pytest.param("😀", Encoded(8, bytes.fromhex("D83DDE00")), id="beyond the BMP"),
-        pytest.param("\ud83d", Encoded(8, bytes.fromhex("FFFD")), id="half a surrogate pair"),
+        pytest.param("@£$_ §¿à", 0, bytes.fromhex("00010211205F607F"), id="corners of the basic table"),
+        pytest.param("^{}\\[~]|€", 0, bytes.fromhex("1B141B281B291B2F1B3C1B3D1B3E1B401B65"), id="extension"),
+        pytest.param("\n\f\r", 0, bytes.fromhex("0A1B0A0D"), id="line, form, carriage"),
+        pytest.param("", 0, b"", id="nothing"),
+        pytest.param("ế", 8, bytes.fromhex("1EBF"), id="Vietnamese"),
+        pytest.param("`", 8, bytes.fromhex("0060"), id="a grave accent is not in GSM 03.38"),
+        pytest.param("😀", 8, bytes.fromhex("D83DDE00"), id="beyond the BMP"),
+        pytest.param("\ud83d", 8, bytes.fromhex("FFFD"), id="half a surrogate pair"),
     ],
 )
-def test_a_text_takes_the_cheapest_encoding_that_shows_it_as_written(text: str, encoded: Encoded) -> None:
-    assert encode(text) == encoded
-
-
-@pytest.mark.parametrize(
-    "text, account, encoded",
-    [
-        pytest.param("1234567", "gsm_packed", Encoded(0, bytes.fromhex("31D98C56B3DD1A")), id="packed"),
-        pytest.param("é@", "latin1", Encoded(0, bytes.fromhex("E940")), id="Latin-1"),
-        pytest.param("é", "ascii", Encoded(8, bytes.fromhex("00E9")), id="not in ASCII"),
-        pytest.param("$@", "ascii", Encoded(0, bytes.fromhex("2440")), id="ASCII"),
-        pytest.param("€", "latin1", Encoded(8, bytes.fromhex("20AC")), id="not in Latin-1"),
-    ],
-)
-def test_data_coding_0_is_what_the_account_says(text: str, account: Alphabet, encoded: Encoded) -> None:
-    assert encode(text, account) == encoded
+def test_a_text_is_in_gsm_03_38_if_that_has_every_character_and_in_ucs_2_else(
+    text: str, data_coding: int, octets: bytes
+) -> None:
+    assert plan(text, Style(), 7) == [Segment(data_coding, octets)]
 
 
 @pytest.mark.parametrize(
@@ -237,16 +213,15 @@ def test_every_character_of_gsm_03_38_survives_the_way_there_and_back() -> None:
     ],
 )
 def test_segments_hold_what_a_header_leaves_room_for(text: str, segments: int) -> None:
-    parts = split(text, reference=7)
+    parts = plan(text, Style(), reference=7)
     assert len(parts) == segments == alphabet.sms_segments(text)
-    assert all(len(part.short_message) <= (140 if part.data_coding == 8 else 159) for part in parts) or segments == 1
     shown = ""
     for number, part in enumerate(parts, 1):
         octets = part.short_message
         if segments > 1:
-            header, octets = without_header(octets)
             assert part.esm_class == UDHI
-            assert header == bytes((5, 0, 3, 7, segments, number))
+            assert octets[:6] == bytes((5, 0, 3, 7, segments, number))
+            octets = octets[6:]
         shown += decode(octets, part.data_coding)
     assert shown == text
 
@@ -275,8 +250,3 @@ def test_septets_are_counted_only_where_the_text_is_in_gsm_03_38() -> None:
     assert alphabet.is_gsm("5€")
     assert not alphabet.is_gsm(ACCENTED)
     assert alphabet.utf16_units("a😀") == 3
-
-
-def test_a_header_longer_than_the_message_leaves_no_text() -> None:
-    assert without_header(b"\x0a\x00\x03") == (b"\x0a\x00\x03", b"")
-    assert without_header(b"") == (b"", b"")
