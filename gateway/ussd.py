@@ -30,6 +30,8 @@ _END = 0x01
 """In the second octet of its_session_info."""
 _MESSAGE_TYPE = 0x3C
 _CONVERSATION_ABORT = 0x18
+_AROUND_A_CODE = " \0@"
+"""In GSM 03.38 a stray NUL reads as @."""
 _SUFFIXES = {"decimal": re.compile("[0-9]+").fullmatch, "hex": re.compile("[0-9A-Fa-f]+").fullmatch}
 _like_a_code = re.compile(r"[*#][0-9*#]*#").fullmatch
 
@@ -81,7 +83,7 @@ def read(pdu: DeliverSm | DataSm, octets: bytes, dialect: Dialect) -> Heard | No
     session = suffix or _session(pdu, dialect)
     written = _decode(octets, pdu.data_coding, dialect)
     ended = _ended(pdu, operation, session, dialect)
-    begin = not ended and (operation[0] in dialect.begins if operation else bool(_like_a_code(written.strip(" \0"))))
+    begin = not ended and _begins(operation, written, to, dialect)
     return Heard(
         turn=UssdTurn(f"{sender}/{_key(session, dialect)}", begin, ended, _token(pdu, session, bool(suffix), dialect)),
         sender=sender,
@@ -99,7 +101,7 @@ def write(token: bytes, more: bool, dialect: Dialect) -> Envelope:
         known = _Token()
     session = _marked(known.session, more, dialect)
     tlvs: Tlvs = ((USSD_SERVICE_OP, bytes((dialect.ask if more else dialect.close,))),)
-    tag = _TAGS.get(dialect.session, dialect.session_tag)
+    tag = _tag(dialect)
     if session and tag:
         tlvs += ((tag, session),)
     return Envelope(
@@ -116,7 +118,7 @@ def push(number: int, expects_answer: bool, dialect: Dialect) -> Envelope:
     `number` is any number of ours; what the session has room for of it becomes the session, which is never 0.
     """
     tlvs: Tlvs = ((USSD_SERVICE_OP, bytes((dialect.push if expects_answer else dialect.notice,))),)
-    tag = _TAGS.get(dialect.session, dialect.session_tag)
+    tag = _tag(dialect)
     if dialect.numbers_pushes and tag:
         tlvs += ((tag, _marked(_numbered(number, dialect), expects_answer, dialect)),)
     return Envelope((*tlvs, *dialect.add.items()), dialect.service_type)
@@ -153,9 +155,14 @@ def _cut(address: str, dialect: Dialect) -> tuple[str, str]:
     return address[:start].removesuffix("#" if dialect.suffix_of == "msisdn" else ""), suffix
 
 
+def _tag(dialect: Dialect) -> int:
+    """The parameter that holds the session; 0 for none."""
+    return dialect.session_tag if dialect.session == "tlv" else _TAGS.get(dialect.session, 0)
+
+
 def _session(pdu: DeliverSm | DataSm, dialect: Dialect) -> bytes:
     """The octets of the session; empty where there is none, or none that the dialect knows."""
-    tag = _TAGS.get(dialect.session, dialect.session_tag)
+    tag = _tag(dialect)
     octets = (pdu.tlv(tag) or b"") if tag else b""
     if dialect.session in ("its_15_1", "its_spec"):
         return octets[:2] if len(octets) >= 2 else b""
@@ -172,6 +179,14 @@ def _key(session: bytes, dialect: Dialect) -> str:
         case "address_suffix":
             return session.decode().lower().lstrip("0")
     return session.hex()
+
+
+def _begins(operation: bytes | None, written: str, to: str, dialect: Dialect) -> bool:
+    """Whether a turn opens a dialogue: by its operation, or without one by its looks."""
+    if operation:
+        return operation[0] in dialect.begins
+    in_address = not written and dialect.dialled_in != "short_message"
+    return bool(_like_a_code(to if in_address else written.strip(_AROUND_A_CODE)))
 
 
 def _ended(pdu: DeliverSm | DataSm, operation: bytes | None, session: bytes, dialect: Dialect) -> bool:
@@ -214,7 +229,7 @@ def _token(pdu: DeliverSm | DataSm, session: bytes, in_address: bool, dialect: D
 
 def _dialled(written: str, to: str, dialect: Dialect) -> str:
     """The dialled string, wherever it is."""
-    written = written.strip(" \0")
+    written = written.strip(_AROUND_A_CODE)
     match dialect.dialled_in:
         case "short_message":
             code = written
