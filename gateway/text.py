@@ -151,9 +151,3 @@ def read_coding(coding: str) -> tuple[int, Alphabet, Shifts]:
     """What `coding_of` wrote; raises ValueError for anything else."""
     data_coding, alphabet, locking, single = coding.split(":")
     return int(data_coding), msgspec.convert(alphabet, Alphabet), Shifts(int(locking), int(single))
-
-
-def without_header(octets: bytes) -> tuple[bytes, bytes]:
-    """The user data header with its length octet, and the text after it; for a message with UDHI set."""
-    end = 1 + octets[0] if octets else 0
-    return octets[:end], octets[end:]
