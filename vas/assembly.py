@@ -12,11 +12,11 @@ import structlog
 from aiohttp.web import AppRunner
 
 from gateway.adapter import SmppGateway
-from gateway.settings import AccountSettings
 from vas import admin
+from vas.accounts import SmscAccounts, account_rules, account_settings, routes
 from vas.config import Settings
 from vas.config_sections import SQLITE_FILE
-from vas.core import AccountRules, PartLimits
+from vas.core import PartLimits
 from vas.errors import ConfigError, VasError
 from vas.messages import Receiver
 from vas.mounting import Mounted, Platform
@@ -86,20 +86,6 @@ def router(settings: Settings) -> Router:
     return Router(mounted_services(settings), everywhere(settings))
 
 
-def accounts(settings: Settings) -> list[AccountSettings]:
-    return [
-        AccountSettings(
-            name=name,
-            **{
-                **dict(account),
-                "password": account.password.get_secret_value(),
-                "outbind_password": account.outbind_password.get_secret_value(),
-            },
-        )
-        for name, account in settings.accounts.items()
-    ]
-
-
 def database(settings: Settings) -> Path:
     """The SQLite file; raises ConfigError if the settings name another engine."""
     file = SQLITE_FILE(settings.store.url)
@@ -113,16 +99,7 @@ class Installation:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        smpp_accounts = accounts(settings)
-        rules = {
-            account.name: AccountRules(
-                account.smsc_response_timer,
-                account.later_status,
-                account.full_status,
-                account.registered_delivery == "all",
-            )
-            for account in smpp_accounts
-        }
+        rules = account_rules(settings)
         setup = Setup(
             mounted_services(settings),
             everywhere(settings),
@@ -138,16 +115,15 @@ class Installation:
             seen_for=settings.store.seen_for,
         )
         store = SqliteStore(database(settings), clock_ms=setup.clock_ms)
-        self.node = Node(setup, store, self._gateway(smpp_accounts))
-        self.operations = NodeOperations(self.node, lambda: self.gateway.binds())
+        self.node = Node(setup, store, self._gateway)
+        self.accounts = SmscAccounts(self.node, lambda: self.gateway, settings, rules)
+        self.operations = NodeOperations(self.node, lambda: self.gateway.binds(), self.accounts.now)
         self._admin: AppRunner | None = None
 
-    def _gateway(self, smpp_accounts: list[AccountSettings]) -> Callable[[Receiver], SmppGateway]:
-        def make(receiver: Receiver) -> SmppGateway:
-            self.gateway = SmppGateway(smpp_accounts, receiver)
-            return self.gateway
-
-        return make
+    def _gateway(self, receiver: Receiver) -> SmppGateway:
+        settings = self.settings
+        self.gateway = SmppGateway(account_settings(settings), receiver, routes=routes(settings))
+        return self.gateway
 
     async def start(self) -> None:
         """Raises ConfigError or StoreUnusable, with everything that was begun taken down again."""
@@ -169,6 +145,7 @@ class Installation:
             self.node.store,
             self.operations,
             self.operations,
+            self.accounts,
             self.node.metrics,
             Ids(node=255),
             lambda: moment(clock_ms()),

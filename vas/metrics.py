@@ -18,6 +18,7 @@ _BATCH_UNITS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 M = TypeVar("M")
+K = TypeVar("K", Counter, Gauge)
 
 
 class LabelledCounter(Counter):
@@ -135,9 +136,40 @@ class Metrics:
 
     def _links(self) -> None:
         self.binds = Gauge("vas_binds", "Binds by state.", ("account", "state"), registry=self.registry)
-        self.throttled = Counter(
-            "vas_throttled_total",
-            "submit_sm refused with RTHROTTLED or RMSGQFUL.",
-            ("account",),
+        self.account_up = self._of_account(Gauge, "vas_account_up", "1: a bind that may submit is up, and used.")
+        self.account_rate = self._of_account(
+            Gauge, "vas_account_rate", "PDUs a second that may leave now; 0: no limit."
+        )
+        self.in_flight = self._of_account(Gauge, "vas_in_flight", "Requests sent and not yet answered.")
+        self.waiting = Gauge(
+            "vas_waiting",
+            "Messages that wait for the window or the rate, by lane: replies, rest.",
+            ("account", "lane"),
             registry=self.registry,
         )
+        self.pdus_in = self._of_account(Counter, "vas_pdus_in_total", "PDUs received.")
+        self.pdus_out = self._of_account(Counter, "vas_pdus_out_total", "PDUs sent.")
+        self.refused_in = self._of_account(Counter, "vas_refused_in_total", "PDUs that could not be read.")
+        self.throttled = self._of_account(
+            Counter, "vas_throttled_total", "submit_sm refused with RTHROTTLED or RMSGQFUL."
+        )
+        self.timeouts = self._of_account(Counter, "vas_timeouts_total", "Requests that were not answered in time.")
+        self.late_answers = self._of_account(
+            Counter, "vas_late_answers_total", "Answers that left after the SMSC's response timer."
+        )
+        self.reconnects = self._of_account(Counter, "vas_reconnects_total", "Connections made again.")
+
+    @property
+    def of_links(self) -> dict[str, Counter]:
+        """What the links of an account count, by the names that they give it."""
+        return {
+            "pdus_in": self.pdus_in,
+            "pdus_out": self.pdus_out,
+            "refused_in": self.refused_in,
+            "throttled": self.throttled,
+            "timeouts": self.timeouts,
+            "late_answers": self.late_answers,
+        }
+
+    def _of_account(self, kind: type[K], name: str, documentation: str) -> K:
+        return kind(name, documentation, ("account",), registry=self.registry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from importlib.metadata import version
@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 from prometheus_client import Histogram
 
-from vas.admin.desk import BindStatus, Overview, ReplayedChange, ReplayedReply, ReplayResult
+from vas import refused
+from vas.admin.desk import AccountNow, BindStatus, Overview, ReplayedChange, ReplayedReply, ReplayResult
 from vas.command import Command
 from vas.errors import Refused, StoreError
 from vas.messages import Inbound, Msisdn
@@ -40,13 +41,16 @@ class Sample(NamedTuple):
 
 
 class NodeOperations:
-    """The operations of one node. `binds` gives the gateway's connections."""
+    """The operations of one node. `binds` gives the gateway's connections, `accounts` what they come to together."""
 
-    def __init__(self, node: Node, binds: Callable[[], Sequence[BindStatus]]) -> None:
+    def __init__(
+        self, node: Node, binds: Callable[[], Sequence[BindStatus]], accounts: Callable[[], Sequence[AccountNow]]
+    ) -> None:
         self._node = node
         self.binds = binds
         self._samples: deque[Sample] = deque(maxlen=WINDOW_S)
-        self._throttled: dict[str, int] = {}
+        self._accounts = accounts
+        self._counted: dict[tuple[str, str], int] = {}
         self._sampling: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -59,25 +63,34 @@ class NodeOperations:
     async def _sample(self) -> None:
         while True:
             self._samples.append(self._sample_now())
-            self._export_binds()
+            self._export_accounts()
             await asyncio.sleep(SAMPLE_S)
 
     def _sample_now(self) -> Sample:
         return Sample(self._node.setup.clock_ms(), self._node.dispatch.received, self._node.outbox.sent)
 
-    def _export_binds(self) -> None:
-        states: dict[tuple[str, str], int] = {}
-        throttled: dict[str, int] = {}
-        for bind in self.binds():
-            states[bind.account, bind.state] = states.get((bind.account, bind.state), 0) + 1
-            throttled[bind.account] = throttled.get(bind.account, 0) + bind.counters.throttled
+    def _export_accounts(self) -> None:
         metrics = self._node.metrics
-        metrics.binds.clear()
-        for (account, state), count in states.items():
+        for gauge in (metrics.binds, metrics.account_up, metrics.account_rate, metrics.in_flight, metrics.waiting):
+            gauge.clear()
+        for (account, state), count in Counter((bind.account, bind.state) for bind in self.binds()).items():
             metrics.binds.labels(account, state).set(count)
-        for account, count in throttled.items():
-            metrics.throttled.labels(account).inc(count - self._throttled.get(account, 0))
-        self._throttled = throttled
+        for now in self._accounts():
+            metrics.account_up.labels(now.name).set(now.up)
+            metrics.account_rate.labels(now.name).set(now.rate_now)
+            metrics.in_flight.labels(now.name).set(now.window_used)
+            metrics.waiting.labels(now.name, "replies").set(now.waiting_replies)
+            metrics.waiting.labels(now.name, "rest").set(now.waiting_rest)
+            self._count(now)
+
+    def _count(self, now: AccountNow) -> None:
+        """Add what has happened since the last sample; an account that was taken anew begins at nothing."""
+        counts = {name: (counter, getattr(now.counters, name)) for name, counter in self._node.metrics.of_links.items()}
+        counts["reconnects"] = self._node.metrics.reconnects, now.reconnects
+        for name, (counter, count) in counts.items():
+            before = self._counted.get((now.name, name), 0)
+            counter.labels(now.name).inc(count - before if count >= before else count)
+            self._counted[now.name, name] = count
 
     def overview(self) -> Overview:
         node = self._node
@@ -160,6 +173,9 @@ class Replay:
             await command.run(batch)
             self.made = command.made
             return command.result
+        if letter.kind == refused.KIND:
+            refused.send_again(batch, self.made, letter)
+            return "answered"
         if letter.kind == "job":
             job = JobRow(
                 0, letter.msisdn, letter.cause, batch.now_ms, "job", letter.service, letter.handler, "", 0,
@@ -193,6 +209,8 @@ class Replay:
             ),
         )
         warning = "the subscriber has since succeeded with the same command" if since else ""
+        if letter.kind == refused.KIND and letter.handler:
+            warning = refused.TOLD_ALREADY
         return ReplayResult(result, replies, changes, warning)
 
 

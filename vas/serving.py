@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import sys
 
 import structlog
 from rich.console import Console
 
 from gateway.simulator import Settings as SimulatorSettings
 from gateway.simulator import Simulator
-from vas import logs
+from vas.accounts import configure_logs
 from vas.assembly import Installation
 from vas.config import Settings
 from vas.errors import ConfigError
@@ -22,12 +21,7 @@ log = structlog.get_logger()
 
 async def serve(settings: Settings) -> None:
     """The platform, until SIGINT or SIGTERM."""
-    logs.configure(
-        level=settings.log.level,
-        json=settings.log.format == "json",
-        bodies=settings.log.bodies,
-        stream=sys.stderr.buffer,
-    )
+    configure_logs(settings)
     installation = Installation(settings)
     stopping = stop_signal()
     await installation.start()
@@ -55,10 +49,10 @@ async def serve_simulator(settings: SimulatorSettings) -> None:
     stopping = stop_signal()
     await start_simulator(simulator, settings)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"SMPP on [bold]{settings.host}:{simulator.port}[/], phones on http://{settings.http_host}:{simulator.http_port}"
-    )
-    console.print("A phone: [bold]vas phone 0912345678[/]. Ctrl-C ends.")
+    console.print(f"SMPP on [bold]{settings.host}:{simulator.port}[/]")
+    if settings.http_port is not None:
+        console.print(f"Phones: [bold]http://{settings.http_host}:{simulator.http_port}[/] in a browser, or")
+        console.print("[bold]vas phone 0912345678[/] in another terminal. Ctrl-C ends.")
     try:
         await stopping.wait()
     finally:

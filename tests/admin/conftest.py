@@ -17,7 +17,21 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 from sqlalchemy import insert
 
-from vas.admin import BOUND, Desk, Overview, ReplayedChange, ReplayedReply, ReplayResult, create_app, store
+from vas.admin import (
+    BOUND,
+    AccountOrder,
+    Cut,
+    Desk,
+    Difference,
+    Overview,
+    Reloaded,
+    ReplayedChange,
+    ReplayedReply,
+    ReplayResult,
+    SegmentState,
+    create_app,
+    store,
+)
 from vas.admin.authentication import digest, new_key
 from vas.admin.roles import Role
 from vas.errors import Refused, StoreError
@@ -87,6 +101,66 @@ class FakeOperations:
         return REPLAYED
 
 
+class FakeAccount(msgspec.Struct, frozen=True):
+    name: str = "main"
+    state: str = "running"
+    up: bool = True
+    binds_up: int = 1
+    binds: int = 2
+    window_used: int = 3
+    window_max: int = 100
+    waiting_replies: int = 1
+    waiting_rest: int = 2
+    rate: float = 100.0
+    rate_now: float = 50.0
+    slowed: bool = True
+    reconnects: int = 4
+    last_error: str = "closed by the peer"
+    outbinds_refused: int = 0
+    counters: FakeCounters = FakeCounters()
+
+
+class FakeAccounts:
+    def __init__(self) -> None:
+        self.all = [FakeAccount()]
+        self.orders: list[tuple[str, AccountOrder]] = []
+        self.reloaded = Reloaded((Difference("accounts.main.window", "50", "7"),))
+        self.reloads: list[bool] = []
+        self.segments = [SegmentState("1A", "delivered", NOW)]
+        self.refuses: str | None = None
+        self.recalled: list[tuple[str, str, int]] = []
+
+    def now(self) -> list[FakeAccount]:
+        return self.all
+
+    async def order(self, name: str, order: AccountOrder) -> None:
+        self.orders.append((name, order))
+        state = {"drain": "draining", "stop": "stopped", "start": "running"}[order]
+        self.all = [msgspec.structs.replace(account, state=state) for account in self.all]
+
+    async def reload(self, *, dry_run: bool) -> Reloaded:
+        self.reloads.append(dry_run)
+        return self.reloaded
+
+    def cut(self, text: str, account: str) -> Cut:
+        return Cut("UCS-2", 1, len(text), 70 - len(text), ("ế",))
+
+    async def whereabouts(self, msisdn: str, id_: int) -> list[SegmentState]:
+        return self._recall("whereabouts", msisdn, id_)
+
+    async def cancel(self, msisdn: str, id_: int, *, who: str) -> list[SegmentState]:
+        return self._recall(f"cancel by {who}", msisdn, id_)
+
+    async def replace(self, msisdn: str, id_: int, text: str) -> SegmentState:
+        return self._recall(f"replace by {text}", msisdn, id_)[0]
+
+    def _recall(self, what: str, msisdn: str, id_: int) -> list[SegmentState]:
+        if self.refuses is not None:
+            raise Refused(self.refuses)
+        self.recalled.append((what, msisdn, id_))
+        return self.segments
+
+
 class File:
     """Reader and writer of one SQLite file, on connections of their own, as the engine has them."""
 
@@ -119,9 +193,12 @@ class Clock:
 class World:
     """The listener, its client, and what stands behind it."""
 
-    def __init__(self, file: File, operations: FakeOperations, clock: Clock, desk: Desk, client: Any) -> None:
+    def __init__(
+        self, file: File, operations: FakeOperations, accounts: FakeAccounts, clock: Clock, desk: Desk, client: Any
+    ) -> None:
         self.file = file
         self.operations = operations
+        self.accounts = accounts
         self.clock = clock
         self.desk = desk
         self.client = client
@@ -208,7 +285,7 @@ async def world(empty_store: Path, tmp_path: Path) -> AsyncIterator[World]:
     path = shutil.copy(empty_store, tmp_path / "vas.db")
     async with aiosqlite.connect(path) as reading, aiosqlite.connect(path) as writing:
         await writing.execute("PRAGMA synchronous=OFF")
-        file, operations, clock = File(reading, writing), FakeOperations(), Clock()
-        desk = Desk(file, file, operations, Metrics(CollectorRegistry()), Ids(0), clock)
+        file, operations, accounts, clock = File(reading, writing), FakeOperations(), FakeAccounts(), Clock()
+        desk = Desk(file, file, operations, accounts, Metrics(CollectorRegistry()), Ids(0), clock)
         async with TestClient(TestServer(create_app(desk))) as client:
-            yield World(file, operations, clock, desk, client)
+            yield World(file, operations, accounts, clock, desk, client)

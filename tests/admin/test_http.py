@@ -11,7 +11,7 @@ import pytest
 import structlog
 from openapi_spec_validator import validate
 
-from tests.admin.conftest import ANN, SECRET, FakeBind, World
+from tests.admin.conftest import ANN, SECRET, FakeAccount, FakeBind, World
 from vas import logs
 from vas.admin import serve
 from vas.admin.app import BODY_OCTETS
@@ -28,26 +28,32 @@ async def test_a_platform_that_works_is_ready(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "binds, writable, reasons",
+    "accounts, writable, reasons",
     [
-        pytest.param([], True, ["binds"], id="no bind at all"),
-        pytest.param([FakeBind(state="connecting")], True, ["binds.main"], id="no bind up"),
-        pytest.param([FakeBind(), FakeBind("other", state="closed")], True, ["binds.other"], id="an account down"),
-        pytest.param([FakeBind()], False, ["store"], id="store not writable"),
-        pytest.param([], False, ["binds", "store"], id="nothing works"),
+        pytest.param([], True, ["accounts"], id="no account at all"),
+        pytest.param([FakeAccount(binds_up=0)], True, ["accounts.main"], id="no bind up"),
+        pytest.param([FakeAccount(), FakeAccount("other", binds_up=0)], True, ["accounts.other"], id="an account down"),
+        pytest.param([FakeAccount()], False, ["store"], id="store not writable"),
+        pytest.param([], False, ["accounts", "store"], id="nothing works"),
     ],
 )
 async def test_what_keeps_it_from_being_ready_is_said(
-    world: World, binds: list[FakeBind], writable: bool, reasons: list[str]
+    world: World, accounts: list[FakeAccount], writable: bool, reasons: list[str]
 ) -> None:
-    world.operations.all_binds, world.operations.writable = binds, writable
+    world.accounts.all, world.operations.writable = accounts, writable
     response = await world.client.get("/readyz")
     assert (response.status, response.content_type) == (503, PROBLEM)
     assert [flaw["where"] for flaw in (await response.json())["errors"]] == reasons
 
 
+@pytest.mark.parametrize("state", ["draining", "stopped"])
+async def test_an_account_that_was_taken_out_on_purpose_leaves_it_ready(world: World, state: str) -> None:
+    world.accounts.all = [FakeAccount(), FakeAccount("other", state=state, up=False, binds_up=0)]
+    assert (await world.client.get("/readyz")).status == 200
+
+
 async def test_the_process_is_alive_when_nothing_else_is(world: World) -> None:
-    world.operations.all_binds, world.operations.writable = [], False
+    world.accounts.all, world.operations.writable = [], False
     assert (await world.client.get("/healthz")).status == 200
 
 

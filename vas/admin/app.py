@@ -12,6 +12,15 @@ import structlog
 from aiohttp import web
 
 from vas.admin import roles
+from vas.admin.accounts import (
+    drain_account,
+    get_account,
+    list_accounts,
+    measure_text,
+    reload,
+    start_account,
+    stop_account,
+)
 from vas.admin.audit import REQUEST_ID, list_audit
 from vas.admin.authentication import DESK, Failures, authentication
 from vas.admin.dead_letters import list_dead_letters, replay_dead_letter
@@ -21,6 +30,7 @@ from vas.admin.keys import create_key, list_keys, revoke_key
 from vas.admin.messages import get_message, list_messages
 from vas.admin.openapi import JSON, Operation, document
 from vas.admin.problems import Handler, problems
+from vas.admin.recall import cancel_message, get_whereabouts, replace_message
 from vas.errors import ConfigError
 
 BODY_OCTETS = 16 * 1024
@@ -29,6 +39,8 @@ BODY_OCTETS = 16 * 1024
 _LISTENER = "admin"
 _GRACE_SECONDS = 5.0
 _METHODS = frozenset(HTTPMethod)
+_ABSENT = (HTTPStatus.NOT_FOUND,)
+_ABSENT_OR_REFUSED = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
 OPERATIONS = (
@@ -36,15 +48,27 @@ OPERATIONS = (
     Operation("GET", "/readyz", readyz, None, problems=(HTTPStatus.SERVICE_UNAVAILABLE,)),
     Operation("GET", "/admin/v1/overview", get_overview, roles.OVERVIEW),
     Operation("GET", "/admin/v1/binds", list_binds, roles.BINDS),
+    Operation("GET", "/admin/v1/accounts", list_accounts, roles.BINDS),
+    Operation("GET", "/admin/v1/accounts/{name}", get_account, roles.BINDS, problems=_ABSENT),
+    Operation("POST", "/admin/v1/accounts/{name}/drain", drain_account, roles.CONTROL, problems=_ABSENT),
+    Operation("POST", "/admin/v1/accounts/{name}/stop", stop_account, roles.CONTROL, problems=_ABSENT),
+    Operation("POST", "/admin/v1/accounts/{name}/start", start_account, roles.CONTROL, problems=_ABSENT),
+    Operation("POST", "/admin/v1/reload", reload, roles.CONTROL, problems=(HTTPStatus.CONFLICT,)),
+    Operation("POST", "/admin/v1/cost", measure_text, roles.BINDS, problems=_ABSENT),
     Operation("GET", "/admin/v1/messages", list_messages, roles.MESSAGES),
-    Operation("GET", "/admin/v1/messages/{id}", get_message, roles.MESSAGES, problems=(HTTPStatus.NOT_FOUND,)),
+    Operation("GET", "/admin/v1/messages/{id}", get_message, roles.MESSAGES, problems=_ABSENT),
+    Operation(
+        "GET", "/admin/v1/messages/{id}/whereabouts", get_whereabouts, roles.MESSAGES, problems=_ABSENT_OR_REFUSED
+    ),
+    Operation("POST", "/admin/v1/messages/{id}/cancel", cancel_message, roles.RECALL, problems=_ABSENT_OR_REFUSED),
+    Operation("POST", "/admin/v1/messages/{id}/replace", replace_message, roles.RECALL, problems=_ABSENT_OR_REFUSED),
     Operation("GET", "/admin/v1/dead-letters", list_dead_letters, roles.DEAD_LETTERS),
     Operation(
         "POST",
         "/admin/v1/dead-letters/{id}/replay",
         replay_dead_letter,
         roles.REPLAY,
-        problems=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+        problems=_ABSENT_OR_REFUSED,
     ),
     Operation("GET", "/admin/v1/audit", list_audit, roles.AUDIT),
     Operation("GET", "/admin/v1/keys", list_keys, roles.KEYS),
@@ -62,7 +86,7 @@ OPERATIONS = (
         revoke_key,
         roles.KEYS,
         status=HTTPStatus.NO_CONTENT,
-        problems=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+        problems=_ABSENT_OR_REFUSED,
     ),
 )
 """Every route that the OpenAPI document describes, and the scope that it asks for."""

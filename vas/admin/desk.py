@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -95,6 +95,139 @@ class BindStatus(Protocol):
     def counters(self) -> Counters: ...
 
 
+AccountState = Literal["running", "draining", "stopped"]
+AccountOrder = Literal["drain", "stop", "start"]
+
+
+class AccountNow(Protocol):
+    """One SMSC account, as the gateway sees it now. Counts are those of its binds together."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> str:
+        """What it was told to do: running; draining, nothing new leaves by it; stopped, unbound."""
+
+    @property
+    def up(self) -> bool:
+        """Whether it takes messages, and a bind that may submit is up."""
+
+    @property
+    def binds_up(self) -> int: ...
+    @property
+    def binds(self) -> int: ...
+    @property
+    def window_used(self) -> int:
+        """Requests sent and not yet answered."""
+
+    @property
+    def window_max(self) -> int: ...
+    @property
+    def waiting_replies(self) -> int:
+        """Messages that wait for the window or the rate, in the lane of the replies …"""
+
+    @property
+    def waiting_rest(self) -> int:
+        """… and in that of the rest."""
+
+    @property
+    def rate(self) -> float:
+        """PDUs a second, as agreed; 0: no limit."""
+
+    @property
+    def rate_now(self) -> float:
+        """PDUs a second that may leave now; 0: no limit."""
+
+    @property
+    def slowed(self) -> bool:
+        """Whether the SMSC made it slower than agreed."""
+
+    @property
+    def reconnects(self) -> int: ...
+    @property
+    def last_error(self) -> str: ...
+    @property
+    def outbinds_refused(self) -> int:
+        """Connections from outside that were not the SMSC's."""
+
+    @property
+    def counters(self) -> Counters: ...
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A setting that reads otherwise now. Secrets are masked."""
+
+    key: str
+    """As in the file, with dots: `accounts.main.window`."""
+    before: str
+    """As the file spells it; empty: there was none."""
+    after: str
+    """Empty: there is none any more."""
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What a reload changes, or would; and what keeps it from changing anything."""
+
+    changes: tuple[Difference, ...]
+    refused: tuple[str, ...] = ()
+    """One line for each thing that is wrong or cannot change while the platform runs; not empty: nothing changed."""
+    failed: tuple[str, ...] = ()
+    """One line for each account whose SMSC does not have the new settings: it goes on with the old ones."""
+
+
+class SegmentState(msgspec.Struct, frozen=True):
+    """What the SMSC says of one segment of a message."""
+
+    smsc_id: str
+    state: str
+    """message_state by its name, in small letters; empty: the SMSC did not say."""
+    final_at: datetime | None = None
+    error: str = ""
+    """The network's error code, as text."""
+    said: str = ""
+    """What the SMSC answered instead: a command_status in words."""
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """How a text leaves by an account."""
+
+    encoding: str
+    segments: int
+    units: int
+    """Septets, octets or UCS-2 units that it takes, all segments together."""
+    left: int
+    """Units that still fit into the last segment."""
+    forced: tuple[str, ...]
+    """The characters for which the cheaper encoding would not do."""
+
+
+class Accounts(Protocol):
+    """The SMSC accounts of the running platform. A name that there is none of raises KeyError."""
+
+    def now(self) -> Sequence[AccountNow]: ...
+    async def order(self, name: str, order: AccountOrder) -> None:
+        """On return everything in flight has its outcome, and after "stop" the binds are gone."""
+
+    async def reload(self, *, dry_run: bool) -> Reloaded:
+        """Read the settings again; apply all that changed, or nothing."""
+
+    def cut(self, text: str, account: str) -> Cut: ...
+
+    # What happens to one message, by the number that it goes to and its id.
+
+    async def whereabouts(self, msisdn: str, id_: int) -> Sequence[SegmentState]:
+        """Ask the SMSC about each segment that it accepted."""
+
+    async def cancel(self, msisdn: str, id_: int, *, who: str) -> Sequence[SegmentState]:
+        """Keep a message from being delivered; the segments are empty for one that had not left.
+
+        Raises Refused where it leaves right now, or has its last state.
+        """
+
+    async def replace(self, msisdn: str, id_: int, text: str) -> SegmentState:
+        """Another text for what the SMSC still holds; raises Refused where it cannot be."""
+
+
 class Overview(msgspec.Struct, frozen=True):
     """How the platform is, in one look."""
 
@@ -160,6 +293,7 @@ class Desk:
     reader: Reader
     writer: Writer
     operations: Operations
+    accounts: Accounts
     metrics: Metrics
     ids: Ids
     now: Callable[[], datetime]

@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BeforeValidator, ConfigDict
 
 from vas.admin.authentication import DESK
-from vas.admin.desk import BOUND, BindStatus
+from vas.admin.desk import BOUND, AccountNow
 from vas.admin.problems import Flaw, Problem
 from vas.admin.values import Model
 
@@ -34,10 +34,11 @@ async def healthz(_request: web.Request) -> Alive:
 async def readyz(request: web.Request) -> Ready:
     """Whether commands can be received and kept: each account has a bind that is up, the store takes writes.
 
-    If not, a problem with status 503 gives every reason.
+    If not, a problem with status 503 gives every reason. An account that was drained or stopped on purpose is none.
     """
-    operations = request.app[DESK].operations
-    flaws = _unbound(operations.binds())
+    desk = request.app[DESK]
+    operations = desk.operations
+    flaws = _unbound(desk.accounts.now())
     if not await operations.store_writable():
         flaws.append(Flaw(where="store", message="It cannot be written."))
     if flaws:
@@ -45,12 +46,11 @@ async def readyz(request: web.Request) -> Ready:
     return Ready()
 
 
-def _unbound(binds: Sequence[BindStatus]) -> list[Flaw]:
-    if not binds:
-        return [Flaw(where="binds", message="There is no bind.")]
-    up = {bind.account for bind in binds if bind.state == BOUND}
-    down = sorted({bind.account for bind in binds} - up)
-    return [Flaw(where=f"binds.{account}", message="No bind of this account is up.") for account in down]
+def _unbound(accounts: Sequence[AccountNow]) -> list[Flaw]:
+    if not accounts:
+        return [Flaw(where="accounts", message="There is no account.")]
+    down = [account.name for account in accounts if account.state == "running" and not account.binds_up]
+    return [Flaw(where=f"accounts.{name}", message="No bind of this account is up.") for name in down]
 
 
 async def metrics(request: web.Request) -> web.Response:

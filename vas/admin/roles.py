@@ -13,6 +13,10 @@ PERSONAL = "personal:read"
 """Numbers in full, and texts of messages; each such reading is audited."""
 DEAD_LETTERS = "dead_letters:read"
 REPLAY = "dead_letters:replay"
+CONTROL = "accounts:control"
+"""Stopping and starting accounts, reading the settings again."""
+RECALL = "messages:recall"
+"""Cancelling and replacing messages that were not delivered yet."""
 AUDIT = "audit:read"
 KEYS = "keys:write"
 
@@ -20,7 +24,7 @@ _VIEWER = frozenset({OVERVIEW, BINDS, MESSAGES})
 SCOPES: dict[Role, frozenset[str]] = {
     "viewer": _VIEWER,
     "support": _VIEWER | {PERSONAL, DEAD_LETTERS},
-    "operator": _VIEWER | {DEAD_LETTERS, REPLAY},
+    "operator": _VIEWER | {DEAD_LETTERS, REPLAY, CONTROL, RECALL},
     "finance": _VIEWER,
-    "admin": _VIEWER | {PERSONAL, DEAD_LETTERS, REPLAY, AUDIT, KEYS},
+    "admin": _VIEWER | {PERSONAL, DEAD_LETTERS, REPLAY, CONTROL, RECALL, AUDIT, KEYS},
 }

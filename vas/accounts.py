@@ -1,0 +1,177 @@
+"""The SMSC accounts of the running platform, as operations see and steer them (vas.admin.Accounts)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from gateway import AccountSettings, SmppGateway
+from gateway.account import Account
+from gateway.routes import Route
+from gateway.segments import cost, plan
+from gateway.spellings import asked
+from vas import logs, recalling
+from vas.admin.desk import AccountNow, AccountOrder, Cut, Reloaded, SegmentState
+from vas.config import Settings
+from vas.core import AccountRules
+from vas.errors import ConfigError, Refused
+from vas.node import Node
+from vas.reloading import cannot_follow, differences
+from vas.store.rows import OutboxRow
+
+log = structlog.get_logger()
+
+
+def account_settings(settings: Settings) -> list[AccountSettings]:
+    """What the gateway must know of each account."""
+    return [
+        AccountSettings(
+            name=name,
+            **{
+                **dict(account),
+                "password": account.password.get_secret_value(),
+                "outbind_password": account.outbind_password.get_secret_value(),
+            },
+        )
+        for name, account in settings.accounts.items()
+    ]
+
+
+def account_rules(settings: Settings) -> dict[str, AccountRules]:
+    """What the core must know of each account."""
+    return {
+        name: AccountRules(
+            account.smsc_response_timer,
+            account.later_status,
+            account.full_status,
+            account.registered_delivery == "all",
+        )
+        for name, account in settings.accounts.items()
+    }
+
+
+def routes(settings: Settings) -> list[Route]:
+    """Which account carries a message."""
+    return [Route(**dict(route)) for route in settings.routes]
+
+
+def configure_logs(settings: Settings) -> None:
+    """Log to standard error as [log] says."""
+    logs.configure(
+        level=settings.log.level,
+        json=settings.log.format == "json",
+        bodies=settings.log.bodies,
+        stream=sys.stderr.buffer,
+    )
+
+
+class SmscAccounts:
+    """`rules` are those that the core holds; a reload changes them in place."""
+
+    def __init__(
+        self, node: Node, gateway: Callable[[], SmppGateway], settings: Settings, rules: dict[str, AccountRules]
+    ) -> None:
+        self._node = node
+        self._gateway = gateway
+        self._settings = settings
+        self._rules = rules
+        self._reloading = asyncio.Lock()
+
+    def now(self) -> Sequence[AccountNow]:
+        return [account.status for account in self._gateway().accounts]
+
+    async def order(self, name: str, order: AccountOrder) -> None:
+        account = self._gateway().account(name)
+        match order:
+            case "drain":
+                await account.drain()
+            case "stop":
+                await account.stop()
+            case "start":
+                account.start()
+
+    async def reload(self, *, dry_run: bool) -> Reloaded:
+        async with self._reloading:
+            try:
+                settings = self._settings.read_again()
+            except ConfigError as error:
+                return Reloaded((), tuple(str(error).splitlines()))
+            changes = differences(self._settings, settings)
+            refused = cannot_follow(changes)
+            if dry_run or refused or not changes:
+                return Reloaded(tuple(changes), tuple(refused))
+            failed = await self._apply(settings)
+            log.info("settings.reloaded", changes=len(changes), failed=failed)
+            return Reloaded(tuple(changes), failed=tuple(failed))
+
+    async def _apply(self, settings: Settings) -> list[str]:
+        configure_logs(settings)
+        # Before the first command can come by a new account, and for as long as one may come by an old one.
+        self._rules.update(account_rules(settings))
+        failed = await self._gateway().apply(account_settings(settings), {}, routes(settings))
+        for name in self._rules.keys() - settings.accounts.keys():
+            del self._rules[name]
+        if not failed:
+            self._settings = settings
+        return failed
+
+    def cut(self, text: str, account: str) -> Cut:
+        found = cost(text, self._gateway().account(account).settings.style)
+        return Cut(found.encoding, found.segments, found.units, found.left, found.foreign)
+
+    async def whereabouts(self, msisdn: str, id_: int) -> list[SegmentState]:
+        row = await recalling.sent_row(self._node, msisdn, id_)
+        return [await self._queried(row, smsc_id) for smsc_id in row.smsc_ids.split()]
+
+    async def _queried(self, row: OutboxRow, smsc_id: str) -> SegmentState:
+        account = self._account(row)
+        found = await asked(smsc_id, account.settings.receipt_id, lambda id_: account.query(id_, row.source))
+        if found.problem:
+            return SegmentState(smsc_id, "", said=found.problem)
+        return SegmentState(smsc_id, found.state.value, found.final_date, str(found.error) if found.error else "")
+
+    async def cancel(self, msisdn: str, id_: int, *, who: str) -> list[SegmentState]:
+        row = await recalling.sent_row(self._node, msisdn, id_)
+        if row.state == "queued":
+            await recalling.cancel_queued(self._node, row, who)
+            return []
+        if row.state != "sent":
+            raise Refused("over")
+        segments = [await self._cancelled(row, smsc_id) for smsc_id in row.smsc_ids.split()]
+        if not any(segment.said for segment in segments):
+            await recalling.settle_cancelled(self._node, row, who, "sent")
+        return segments
+
+    async def _cancelled(self, row: OutboxRow, smsc_id: str) -> SegmentState:
+        account = self._account(row)
+        found = await asked(
+            smsc_id, account.settings.receipt_id, lambda id_: account.cancel(id_, row.source, row.msisdn)
+        )
+        return SegmentState(smsc_id, "" if found.problem else "deleted", said=found.problem)
+
+    async def replace(self, msisdn: str, id_: int, text: str) -> SegmentState:
+        row = await recalling.sent_row(self._node, msisdn, id_)
+        if row.state != "sent":
+            raise Refused("not_sent" if row.state == "queued" else "over")
+        if row.segments != 1:
+            raise Refused("segments")
+        account = self._account(row)
+        style = account.settings.style
+        before, after = plan(row.text, style, row.id), plan(text, style, row.id)
+        if len(after) > 1 or before[0].data_coding != after[0].data_coding or after[0].esm_class or after[0].tlvs:
+            raise Refused("coding")
+        octets, receipt = after[0].short_message, bool(row.settle)
+        smsc_id = row.smsc_ids
+        found = await asked(
+            smsc_id, account.settings.receipt_id, lambda id_: account.replace(id_, row.source, octets, receipt)
+        )
+        return SegmentState(smsc_id, "" if found.problem else "enroute", said=found.problem)
+
+    def _account(self, row: OutboxRow) -> Account:
+        try:
+            return self._gateway().account(row.account)
+        except KeyError:
+            raise Refused("account_gone") from None

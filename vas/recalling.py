@@ -1,0 +1,62 @@
+"""Messages kept from being delivered: what the store and the outbox have to do with it."""
+
+from __future__ import annotations
+
+from vas.core import Core
+from vas.errors import Refused
+from vas.node import Node
+from vas.running import Made
+from vas.settling import settle
+from vas.store.ids import shard_of
+from vas.store.rows import OutboxRow
+from vas.unit import Batch
+
+
+async def sent_row(node: Node, msisdn: str, id_: int) -> OutboxRow:
+    """A message as it is kept; raises Refused("over") where it is not kept any more, or not an SMS ("ussd")."""
+    query = node.store.sql.outbox_row
+    params = query.params(given_shard=shard_of(msisdn), given_msisdn=msisdn, given_id=id_)
+    found: list[tuple[object, ...]] = await node.store.read(query.text, params)
+    if not found:
+        raise Refused("over")
+    row = OutboxRow._make(found[0])
+    if row.kind != "sms":
+        raise Refused("ussd")
+    return row
+
+
+async def cancel_queued(node: Node, row: OutboxRow, who: str) -> None:
+    """Take a message out of the queue; raises Refused("leaving") where the gateway has it already."""
+    if not node.outbox.withhold(row.id):
+        raise Refused("leaving")
+    try:
+        await settle_cancelled(node, row, who, "queued")
+    finally:
+        node.outbox.release(row.id)
+
+
+async def settle_cancelled(node: Node, row: OutboxRow, who: str, state: str) -> None:
+    """Give a message that is still in `state` the last one; raises Refused("over") where it is not any more."""
+    cancellation = Cancellation(node.core, row, who, state)
+    await node.run(cancellation)
+    node.follow(cancellation.made, 0)
+
+
+class Cancellation:
+    """The work that writes down that a message is cancelled, and tells its `then=`."""
+
+    def __init__(self, core: Core, row: OutboxRow, who: str, state: str) -> None:
+        self._core = core
+        self._row = row
+        self._who = who
+        self._state = state
+        self.made = Made()
+
+    async def run(self, batch: Batch) -> None:
+        self.made = Made()
+        query = batch.sql.outbox_row
+        [fields] = await batch.execute(query.text, query.params(**self._row.given))
+        row = OutboxRow._make(fields)
+        if row.state != self._state:
+            raise Refused("over")
+        await settle(self._core, batch, self.made, row, "cancelled", error=f"cancelled by {self._who}")
