@@ -8,69 +8,9 @@ import pytest
 
 from gateway import AccountSettings
 from gateway import pdu as smpp
-from gateway.pace import CATCH_UP_SECONDS, HOLD_SECONDS, Pace
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Core, Peer, mo, until
 from vas.messages import SendOutcome
-
-
-def departures(pace: Pace, start: float, seconds: float, tick: float = 0.001) -> list[float]:
-    """When PDUs leave if there is always one more, and the timer ticks each millisecond."""
-    left = []
-    for step in range(int(seconds / tick)):
-        now = start + step * tick
-        while pace.delay(now) <= 0:
-            pace.take(now)
-            left.append(now)
-    return left
-
-
-@pytest.mark.parametrize("rate", [1, 30, 100, 5_000])
-def test_the_agreed_rate_is_used_and_not_exceeded_in_any_second(rate: float) -> None:
-    left = departures(Pace(rate), 1000.0, 3.0)
-    assert rate * 3 * 0.99 <= len(left) <= rate * (3 + CATCH_UP_SECONDS) + 1
-    for first, at in enumerate(left):
-        within = sum(at <= other < at + 1.0 for other in left[first : first + int(rate * 1.1) + 5])
-        assert within <= rate * (1 + CATCH_UP_SECONDS) + 2
-        if first > 200:
-            break
-
-
-def test_no_rate_is_no_limit() -> None:
-    pace = Pace(0)
-    for _ in range(100_000):
-        assert pace.delay(5.0) <= 0
-        pace.take(5.0)
-
-
-def test_idleness_saves_nothing_up() -> None:
-    pace = Pace(100)
-    pace.take(1000.0)
-    burst = 0
-    while pace.delay(2000.0) <= 0:
-        pace.take(2000.0)
-        burst += 1
-    assert burst <= 2
-
-
-@pytest.mark.parametrize("agreed", [100.0, 0.0])
-def test_throttling_is_silence_then_half_the_rate_then_recovery(agreed: float) -> None:
-    pace, borne = Pace(agreed), 100.0
-    for step in range(200):
-        pace.take(1000.0 + step / borne)
-    pace.slow(1002.0)
-    pace.slow(1002.5)
-    assert departures(pace, 1002.0, HOLD_SECONDS) == []
-    assert pace.rate(1003.0) == pytest.approx(borne / 2, rel=0.05)
-    assert pace.rate(1013.0) == pytest.approx(borne, rel=0.05)
-    assert pace.rate(1003.0 + 3600) >= (agreed or 100_000)
-
-
-def test_throttling_never_stops_an_account_for_good() -> None:
-    pace = Pace(10)
-    for second in range(0, 100, 2):
-        pace.slow(1000.0 + second)
-    assert pace.rate(1100.0) >= 1.0
 
 
 async def test_replies_overtake_the_rest(peer: Peer, start: Network) -> None:
@@ -92,6 +32,36 @@ async def test_replies_overtake_the_rest(peer: Peer, start: Network) -> None:
         b"broadcast 1",
         b"broadcast 2",
     ]
+
+
+async def test_a_reply_overtakes_ten_thousand_messages_of_a_broadcast(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.SubmitSm] = lambda pdu: []
+    _, send = await start(window=10, waiting_max=20_000)
+    connection = await peer.bound()
+    for place in range(10_000):
+        send(f"{place}", reply=False)
+    await until(lambda: len(peer.of(smpp.SubmitSm)) == 10)
+    send("reply")
+    connection.send(smpp.SubmitSmResp(peer.of(smpp.SubmitSm)[0].sequence, message_id=b"1"))
+    await until(lambda: len(peer.of(smpp.SubmitSm)) == 11)
+    assert peer.of(smpp.SubmitSm)[10].short_message == b"reply"
+
+
+async def test_a_broadcast_goes_on_however_many_replies_there_are(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.SubmitSm] = lambda pdu: []
+    _, send = await start(window=1)
+    connection = await peer.bound()
+    send("first")
+    await until(lambda: peer.of(smpp.SubmitSm))
+    for place in range(5):
+        send(f"broadcast {place}", reply=False)
+    for _ in range(40):
+        send("reply")
+    peer.answers.clear()
+    connection.send(smpp.SubmitSmResp(peer.of(smpp.SubmitSm)[0].sequence, message_id=b"1"))
+    await until(lambda: len(send.results) == 46)
+    texts = [pdu.short_message for pdu in peer.of(smpp.SubmitSm)]
+    assert [texts.index(b"broadcast %d" % place) for place in range(4)] == [9, 19, 29, 39]
 
 
 @pytest.mark.parametrize("status", [0x58, 0x14])
