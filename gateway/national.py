@@ -37,6 +37,12 @@ SINGLE = {
 """§A.2.1 to §A.2.3; each has all of the default extension."""
 
 
+_TABLES = {
+    (locking, single): SevenBit(LOCKING.get(locking, BASIC), SINGLE.get(single, EXTENSION))
+    for locking, single in product([0, *LOCKING], [0, *SINGLE])
+}
+
+
 class Shifts(NamedTuple):
     """The identifiers of the languages whose tables a segment uses; 0: the default one."""
 
@@ -44,10 +50,10 @@ class Shifts(NamedTuple):
     single: int = 0
 
 
-@cache
 def table(shifts: Shifts) -> SevenBit:
     """The alphabet under the shifts. A language without a table has the default, as §6.2.1.2.1 asks."""
-    return SevenBit(LOCKING.get(shifts.locking, BASIC), SINGLE.get(shifts.single, EXTENSION))
+    locking, single = shifts
+    return _TABLES[locking if locking in LOCKING else 0, single if single in SINGLE else 0]
 
 
 @cache

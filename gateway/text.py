@@ -148,6 +148,6 @@ def coding_of(data_coding: int, alphabet: Alphabet, shifts: Shifts) -> str:
 
 
 def read_coding(coding: str) -> tuple[int, Alphabet, Shifts]:
-    """What `coding_of` wrote; raises ValueError for anything else."""
+    """data_coding, alphabet and shifts as `coding_of` wrote them."""
     data_coding, alphabet, locking, single = coding.split(":")
     return int(data_coding), msgspec.convert(alphabet, Alphabet), Shifts(int(locking), int(single))
