@@ -140,16 +140,18 @@ def _scan(octets: bytes) -> dict[str, str]:
 
 
 def _state(number: bytes | None, found: dict[str, str]) -> ReceiptState:
-    if number and number[-1] < len(_STATES_BY_NUMBER):
+    told = _STATES_BY_WORD.get(found.get("stat", "").upper()[:7])
+    # SMSCs of 3.4, which has no 0, are seen to send it beside a text that knows better.
+    if number and number[-1] < len(_STATES_BY_NUMBER) and (number[-1] or told is None):
         return _STATES_BY_NUMBER[number[-1]]
-    return _STATES_BY_WORD.get(found.get("stat", "").upper()[:7], ReceiptState.UNKNOWN)
+    return told or ReceiptState.UNKNOWN
 
 
 def _error(network: bytes | None, found: dict[str, str]) -> str:
-    """The text's own code, else the number in network_error_code: a network type, and two octets (§5.3.2.31)."""
+    """The text's own code, else network_error_code: a network type and two octets (§5.3.2.31), or three digits."""
     if "err" in found or not network or len(network) < 3:
         return found.get("err", "")
-    return str(int.from_bytes(network[1:3], "big"))
+    return network.decode() if network.isdigit() else str(int.from_bytes(network[1:3], "big"))
 
 
 def _reference(octets: bytes | None) -> int | None:

@@ -12,6 +12,7 @@ from gateway import receipts
 from gateway.pdu import DataSm, DeliverSm, decode
 from gateway.receipt_ids import LEAD, REMEMBERED_MAX, ReceiptId, ReceiptIds
 from gateway.receipts import Kind, ReceiptFacts
+from tests.gateway.fixtures import FIXTURES, Fixture
 from vas.messages import ReceiptState
 
 STANDARD = (
@@ -97,6 +98,12 @@ def test_optional_parameters_go_before_the_text() -> None:
     assert facts(b"", tlvs=tlvs) == ReceiptFacts("77", ReceiptState.UNDELIVERABLE, "11")
 
 
+def test_a_network_error_code_is_a_number_or_digits() -> None:
+    assert facts(b"", tlvs=((0x423, b"\x03\x04\x0b"),)).error == "1035"
+    assert facts(b"", tlvs=((0x423, b"027"),)).error == "027"
+    assert facts(b"", tlvs=((0x423, b"\x03\x04"),)).error == ""
+
+
 @pytest.mark.parametrize(
     ("octets", "reference"), [(b"\x12\x34", 0x1234), (b"\x07", 7), (b"", None), (b"\0\0\0\1", None)]
 )
@@ -145,6 +152,31 @@ def test_a_receipt_in_data_sm_has_parameters_alone() -> None:
     assert isinstance(pdu, DataSm)
     assert receipts.kind_of(pdu, b"") is Kind.RECEIPT
     assert receipts.read(pdu, b"", ReceiptIds()) == ReceiptFacts("12345678", ReceiptState.UNDELIVERABLE, "17")
+
+
+SAID = {
+    "DELIVRD": ReceiptState.DELIVERED,
+    "ACCEPTD": ReceiptState.ACCEPTED,
+    "UNDELIV": ReceiptState.UNDELIVERABLE,
+    "ENROUTE": ReceiptState.ENROUTE,
+}
+
+
+@pytest.mark.parametrize("fixture", [found for found in FIXTURES if "id" in found.also], ids=lambda found: found.name)
+def test_a_receipt_of_the_field_says_what_its_source_says(fixture: Fixture) -> None:
+    pdu = decode(fixture.wire)
+    assert isinstance(pdu, DeliverSm | DataSm)
+    octets = pdu.short_message if isinstance(pdu, DeliverSm) else b""
+    assert receipts.kind_of(pdu, octets) in (Kind.RECEIPT, Kind.INTERMEDIATE)
+    found = receipts.read(pdu, octets, ReceiptIds())
+    assert found.smsc_id == fixture.also["id"]
+    if "state" in fixture.also:
+        assert found.state is SAID[fixture.also["state"]]
+
+
+def test_a_state_of_zero_gives_way_to_the_text() -> None:
+    assert facts(b"id:1 stat:UNDELIV err:255", tlvs=((0x0427, b"\0"),)).state is ReceiptState.UNDELIVERABLE
+    assert facts(b"id:1", tlvs=((0x0427, b"\0"),)).state is ReceiptState.ENROUTE
 
 
 # Kinds.
