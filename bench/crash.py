@@ -93,6 +93,8 @@ class Crash:
     """After which the SMSC gives up on an answer and delivers again."""
     throttles = True
     """Whether the SMSC refuses for a moment before every other fault."""
+    account = ""
+    """More TOML for the platform's account."""
 
     def __init__(self, plan: Plan, folder: Path, told: Callable[[str], None] = lambda what: None) -> None:
         self._plan = plan
@@ -119,7 +121,7 @@ class Crash:
             )
         )  # fmt: skip
         await simulator.start()
-        account = f'smsc_response_timer = "{self.response_timer.seconds}s"\n'
+        account = f'{self.account}smsc_response_timer = "{self.response_timer.seconds}s"\n'
         account += f"message_id_tlv = {MESSAGE_ID_TLV}\n" if self._plan.with_ids else ""
         self.platform = PlatformProcess(
             self._folder, simulator.port, account=account, program=self._plan.program, database=self._database
@@ -135,6 +137,9 @@ class Crash:
         finally:
             await self.platform.kill()
             await simulator.stop()
+        return self._judge(simulator)
+
+    def _judge(self, simulator: Simulator) -> Verdict:
         return check(simulator.record, self.platform.database, "CM ")
 
     async def _load(self, simulator: Simulator) -> None:

@@ -1,0 +1,53 @@
+"""`vas run` with a bug of the gateway planted in it: python -m tests.soak.planted BUG -c config.toml"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from gateway.account import Account
+from gateway.lanes import Submission
+from gateway.requests import Request, Requests
+from vas import submissions
+from vas.__main__ import app
+
+
+def lost_with_the_link() -> None:
+    """What was unanswered when a link broke is forgotten."""
+    abandon = Requests.abandon
+
+    def forget(self: Requests) -> list[Request]:
+        abandon(self)
+        return []
+
+    Requests.abandon = forget  # type: ignore[method-assign]
+
+
+def twice_when_throttled() -> None:
+    """What was refused for now is sent twice."""
+    keep = Account._return
+
+    def keep_two(self: Account, submission: Submission) -> None:
+        keep(self, submission)
+        keep(self, submission)
+
+    Account._return = keep_two  # type: ignore[method-assign]
+
+
+def early_receipts_forgotten() -> None:
+    """A receipt that comes before its submit_sm_resp settles nothing."""
+
+    async def forget(*args: object) -> None:
+        return None
+
+    submissions.segment_ended = forget
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    bug.__name__: bug for bug in (lost_with_the_link, twice_when_throttled, early_receipts_forgotten)
+}
+
+if __name__ == "__main__":
+    BUGS[sys.argv[1]]()
+    sys.argv[1:2] = ["run"]
+    app()

@@ -1,0 +1,38 @@
+"""Everything goes wrong at once for a few seconds; `make drill` does it for ten minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.crash import PROGRAM, Plan
+from bench.soak import Soak
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def soak(folder: Path, seconds: float, program: tuple[str, ...] = PROGRAM, rest_s: float = 60) -> Soak:
+    plan = Plan(kills=0, with_ids=True, subscribers=300, program=program, rest_s=rest_s)
+    return Soak(plan, folder, seconds=seconds, rate=150)
+
+
+async def test_nothing_is_lost_or_done_twice_while_everything_goes_wrong(tmp_path: Path) -> None:
+    drill = soak(tmp_path, seconds=5)
+    verdict = await drill.run()
+    assert verdict.violations == []
+    assert verdict.commands > 300
+    assert verdict.copies and drill.falls and drill.struck > 100
+
+
+@pytest.mark.parametrize(
+    ("bug", "what"),
+    [
+        ("lost_with_the_link", "never got"),
+        ("twice_when_throttled", "accepted twice though it was answered"),
+        ("early_receipts_forgotten", "receipt that settled nothing"),
+    ],
+)
+async def test_the_checker_finds_a_planted_bug(tmp_path: Path, bug: str, what: str) -> None:
+    verdict = await soak(tmp_path, seconds=4, program=("-m", "tests.soak.planted", bug), rest_s=5).run()
+    assert any(what in violation for violation in verdict.violations), verdict
