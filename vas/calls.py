@@ -17,10 +17,10 @@ from vas.journal import Journal
 from vas.messages import Msisdn
 from vas.replies import Outcome, Reply
 from vas.routing import Target
-from vas.running import Call, Made, bury, run_handler, where
+from vas.running import Call, Made, Ran, bury, run_handler, where
 from vas.settling import CALL_PATIENCE_MS
 from vas.store.protocol import Submit
-from vas.store.rows import JobRow
+from vas.store.rows import InboxRow, JobRow
 from vas.subscribers import DOCUMENT, Subscriber
 from vas.talk import Talk, Waiting
 from vas.unit import Batch, Unit
@@ -163,7 +163,25 @@ async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answe
         await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**job.given))
     if ran.error is not None:
         bury(core, "call", job.cause, job.msisdn, target, ran, None)
+    if body["kind"] in COMMANDS:
+        await _write_on(batch, job, ran)
     made.take(ran.unit)
+
+
+async def _write_on(batch: Batch, job: JobRow, ran: Ran) -> None:
+    """Add to the command's inbox row what it has done since the call, and how it ended."""
+    key = {"given_shard": job.shard, "given_msisdn": job.msisdn, "given_id": job.cause}
+    found = await batch.execute(batch.sql.inbox_row.text, batch.sql.inbox_row.params(**key))
+    if not found:
+        return
+    row = InboxRow(*found[0])
+    steps = [*msgspec.json.decode(row.steps), *ran.unit.steps]
+    reply = ran.reply.key if ran.reply is not None else row.reply
+    query = batch.sql.inbox_went_on
+    await batch.execute(
+        query.text,
+        query.params(new_result=ran.result, new_reply=reply, new_steps=msgspec.json.encode(steps), **key),
+    )
 
 
 async def put_off(batch: Batch, job: JobRow) -> None:

@@ -17,6 +17,8 @@ STATE_OF = {
     ReceiptState.UNKNOWN: "unknown",
 }
 """How a receipt ends a message; every other final state is a failure."""
+NO_RECEIPT_AFTER_MS = 86_400_000
+"""A message without a receipt by its validity and this has an unknown outcome."""
 
 
 class ReceiptWork:
@@ -28,23 +30,60 @@ class ReceiptWork:
         self._receipt = receipt
         self._answer = answer
         self._made = Made()
+        self._early = False
 
     async def run(self, batch: Batch) -> None:
-        self._made = Made()
-        receipt = self._receipt
-        if not receipt.state.final or not receipt.smsc_id:
+        self._made, self._early = Made(), False
+        receipt, msisdn = self._receipt, number(self._receipt.msisdn)
+        smsc_id, outbox_id = receipt.smsc_id, None
+        if not smsc_id:
+            smsc_id, outbox_id = await self._by_reference(batch, msisdn)
+        if not smsc_id:
             return
-        msisdn = number(receipt.msisdn)
         query = batch.sql.receipt_came
-        came = (receipt.account, receipt.smsc_id, msisdn, None, receipt.state.value, receipt.error, batch.now_ms)
-        [(outbox_id,)] = await batch.execute(query.text, came)
-        if outbox_id is None:
+        found = await batch.execute(
+            query.text,
+            query.params(
+                account=receipt.account, smsc_id=smsc_id, msisdn=msisdn, outbox_id=outbox_id,
+                state=receipt.state.value, error=receipt.error, at_ms=batch.now_ms,
+            ),
+        )  # fmt: skip
+        if not found or found[0][0] is None or not receipt.state.final:
             return
-        rows = await batch.execute(batch.sql.outbox_row.text, (shard_of(msisdn), msisdn, outbox_id))
+        rows = await batch.execute(batch.sql.outbox_row.text, (shard_of(msisdn), msisdn, found[0][0]))
         if rows:
             await segment_ended(self._core, batch, self._made, OutboxRow(*rows[0]), receipt.state, receipt.error)
 
+    async def _by_reference(self, batch: Batch, msisdn: str) -> tuple[str, int | None]:
+        """SMSC id and outbox id of the message that a receipt without an id means; empty if there is none.
+
+        Receipts of a long message cannot be told apart: each is taken for that of the first segment without one.
+        """
+        receipt, query = self._receipt, batch.sql.sent_with_reference
+        if receipt.reference is None:
+            return "", None
+        rows = await batch.execute(
+            query.text,
+            query.params(
+                of_shard=shard_of(msisdn), of_msisdn=msisdn, of_account=receipt.account,
+                of_reference=receipt.reference, after_ms=batch.now_ms - NO_RECEIPT_AFTER_MS,
+            ),
+        )  # fmt: skip
+        if not rows:
+            return "", None
+        row = OutboxRow(*rows[0])
+        self._early = row.state == "queued"
+        for smsc_id in row.smsc_ids.split():
+            found = await batch.execute(batch.sql.receipt_state.text, (row.account, smsc_id, msisdn))
+            if not found or found[0][0] is None or not ReceiptState(found[0][0]).final:
+                return smsc_id, row.id
+        return "", None
+
     def committed(self) -> None:
+        if self._early:
+            # Its submit_sm_resp is on the way; with that it has ids under which a receipt can be kept.
+            self._answer(self._core.rules(self._receipt.account).later_status)
+            return
         self._core.metrics.receipts.labels(self._receipt.account, self._receipt.state.value).inc()
         self._answer(ROK)
         self._effects.follow(self._made, 0)

@@ -23,8 +23,8 @@ CALL_PATIENCE_MS = 900_000
 
 async def settle(
     core: Core, batch: Batch, made: Made, row: OutboxRow, state: str, *, status: int = 0, error: str = ""
-) -> None:
-    """Give the message its last state, and tell `then=` once; a message that has its last state keeps it."""
+) -> bool:
+    """Give the message its last state, and tell `then=` once; False for one that has its last state, and keeps it."""
     query = batch.sql.outbox_settled
     changed = await batch.execute(
         query.text,
@@ -37,6 +37,7 @@ async def settle(
         params: dict[str, Any] = msgspec.json.decode(row.params) if row.params else {}
         outcome = Outcome(state, Msisdn(row.msisdn), row.key, params, moment(row.created_ms), error)
         await tell(core, batch, made, row.service, row.settle, Msisdn(row.origin), outcome, row.id)
+    return bool(changed)
 
 
 async def tell(

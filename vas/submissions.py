@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from vas.core import Core
 from vas.messages import ReceiptState, SendOutcome, SendResult
-from vas.receiving import segment_ended
+from vas.receiving import NO_RECEIPT_AFTER_MS, segment_ended
+from vas.refused import bury_message, refusal
 from vas.running import Made
 from vas.settling import settle
 from vas.store.ids import milliseconds
@@ -26,8 +26,6 @@ RETRY_AFTER_S = (5, 30, 120, 600, 1800)
 """Waits between counted attempts; when they are used up the message has failed."""
 NOT_SENT_AFTER_MS = 2_000
 """How long a message that could not leave waits; it costs no attempt."""
-NO_RECEIPT_AFTER = timedelta(days=1)
-"""A message without a receipt by its validity and this has an unknown outcome."""
 RECEIPTS_AT_ONCE = 50
 """Receipts that one statement makes ready for."""
 SCAN = 1_000
@@ -94,9 +92,7 @@ class RecordSent:
                 case SendOutcome.TEMPORARY:
                     await self._temporary(batch, row, result)
                 case SendOutcome.PERMANENT:
-                    await settle(
-                        self._core, batch, self._made, row, "failed", status=result.status, error="refused by the SMSC"
-                    )
+                    await self._refused(batch, row, result.status, refusal(result.status))
                 case SendOutcome.UNANSWERED if row.kind == "push":
                     await settle(self._core, batch, self._made, row, "unknown", error="no submit_sm_resp")
                 case SendOutcome.UNANSWERED:
@@ -111,7 +107,7 @@ class RecordSent:
         expected: dict[tuple[str, str, str], OutboxRow] = {}
         for row, result in sent:
             ids = " ".join(result.smsc_ids)
-            give_up_ms = _give_up_ms(row) if row.settle else None
+            give_up_ms = row.expires_ms + NO_RECEIPT_AFTER_MS if row.settle else None
             updates.append(
                 SentUpdate(
                     result.account, give_up_ms, "sent", row.attempts + 1, result.segments, ids,
@@ -133,16 +129,20 @@ class RecordSent:
             some = keys[start : start + RECEIPTS_AT_ONCE]
             params = [value for key in some for value in (*key, expected[key].id, None, "", batch.now_ms)]
             for *key, state, error in await batch.execute(batch.sql.receipt_expected.repeated(len(some)), params):
-                if state is not None:
+                if state is not None and ReceiptState(state).final:
                     row = expected[key[0], key[1], key[2]]
                     await segment_ended(self._core, batch, self._made, row, ReceiptState(state), error)
 
     async def _temporary(self, batch: Batch, row: OutboxRow, result: SendResult) -> None:
         if row.attempts >= len(RETRY_AFTER_S):
-            await settle(self._core, batch, self._made, row, "failed", status=result.status, error="refused too often")
+            await self._refused(batch, row, result.status, f"too often {refusal(result.status)}")
         else:
             due_ms = batch.now_ms + RETRY_AFTER_S[row.attempts] * 1000
             await self._again(batch, row, due_ms, row.attempts + 1, result.status, "refused for now")
+
+    async def _refused(self, batch: Batch, row: OutboxRow, status: int, error: str) -> None:
+        if await settle(self._core, batch, self._made, row, "failed", status=status, error=error):
+            bury_message(self._core, batch, row, error)
 
     async def _unanswered(self, batch: Batch, row: OutboxRow) -> None:
         """It may have arrived, and each try may be one more copy: so at once only after the first, then seldom."""
@@ -239,14 +239,6 @@ class ScanDue:
 
     def lost(self, error: Exception) -> None:
         self._outbox.not_scanned(self)
-
-
-def _give_up_ms(row: OutboxRow) -> int:
-    return row.expires_ms + _ms(NO_RECEIPT_AFTER)
-
-
-def _ms(duration: timedelta) -> int:
-    return int(duration.total_seconds() * 1000)
 
 
 def as_sms(core: Core, row: OutboxRow) -> OutboxRow | None:

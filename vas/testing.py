@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 
 from vas.core import AccountRules
 from vas.messages import (
+    ROK,
     Inbound,
     Msisdn,
     Outbound,
@@ -42,6 +43,8 @@ from vas.store.ids import moment
 from vas.store.sqlite import SqliteStore
 
 ACCOUNT = "test"
+REFUSED_WITH = {SendOutcome.PERMANENT: 0x0B, SendOutcome.TEMPORARY: 0x08}
+"""command_status of a refusal: ESME_RINVDSTADR for good, ESME_RSYSERR for now."""
 MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=ZoneInfo("Asia/Ho_Chi_Minh"))
 """A Monday, when a test's clock begins unless the test says otherwise."""
 
@@ -138,6 +141,8 @@ class Network:
         """Everything the platform handed over, screens included."""
         self.outcome: Callable[[Outbound], SendOutcome] = lambda message: SendOutcome.SENT
         """What the SMSC makes of a submission; replace it to refuse some."""
+        self.segments: Callable[[Outbound], int] = lambda message: 1
+        """Into how many segments a message is cut; each has an id, the first one the message's own."""
         self.receipts = True
         """Whether reachable phones' delivery receipts come by themselves."""
         self.confirms = True
@@ -273,9 +278,11 @@ class _Gateway:
         if outcome is SendOutcome.SENT:
             self._arrive(message)
         at = moment(network.now_ms)
-        smsc_ids = (str(message.id),) if outcome is SendOutcome.SENT else ()
+        segments = network.segments(message)
+        smsc_ids = tuple(str(message.id + index) for index in range(segments)) if outcome is SendOutcome.SENT else ()
+        status = REFUSED_WITH.get(outcome, ROK)
         loop = asyncio.get_running_loop()
-        loop.call_soon(done, SendResult(outcome, at, ACCOUNT, 1, smsc_ids))
+        loop.call_soon(done, SendResult(outcome, at, ACCOUNT, segments, smsc_ids, status))
         if (
             outcome is SendOutcome.SENT
             and message.receipt

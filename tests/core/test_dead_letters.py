@@ -77,7 +77,7 @@ async def letter(network: Network) -> int:
 
 
 async def replay(network: Network, *, dry_run: bool = False) -> object:
-    operations = NodeOperations(network.node, list)
+    operations = NodeOperations(network.node, list, list)
     result = await operations.replay(await letter(network), dry_run=dry_run, who="lan")
     await network.settled()
     return result
@@ -186,7 +186,7 @@ async def test_what_cannot_be_run_again_is_refused(network: Network, failed: str
 
 async def test_a_dead_letter_that_is_gone_is_refused(network: Network) -> None:
     with pytest.raises(Refused, match="dead_letter_gone"):
-        await NodeOperations(network.node, list).replay(1, dry_run=True, who="lan")
+        await NodeOperations(network.node, list, list).replay(1, dry_run=True, who="lan")
 
 
 async def test_a_dead_letter_says_where_it_failed_without_any_value(network: Network) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from sqlalchemy import (
+    ColumnElement,
     Table,
     bindparam,
     delete,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from vas.messages import ReceiptState
 from vas.store import schema
 from vas.store.part_statements import PartStatements
 from vas.store.sql import Query
@@ -225,13 +227,12 @@ class Statements(PartStatements):
 
     # -- where a receipt and its submit_sm_resp meet
 
-    def _meet(self, sets: tuple[str, ...], tell: tuple[str, ...]) -> Query:
+    def _meet(self, sets: tuple[str, ...], tell: tuple[str, ...], where: ColumnElement[bool] | None = None) -> Query:
         new = self._insert(receipt)
-        return self._compile(
-            new.on_conflict_do_update(
-                index_elements=["account", "smsc_id", "msisdn"], set_={name: new.excluded[name] for name in sets}
-            ).returning(*(receipt.c[name] for name in tell))
-        )
+        values = {name: new.excluded[name] for name in sets}
+        keys = ["account", "smsc_id", "msisdn"]
+        met = new.on_conflict_do_update(index_elements=keys, set_=values, where=where)
+        return self._compile(met.returning(*(receipt.c[name] for name in tell)))
 
     @cached_property
     def receipt_expected(self) -> Query:
@@ -240,8 +241,31 @@ class Statements(PartStatements):
 
     @cached_property
     def receipt_came(self) -> Query:
-        """The receipt came: the outbox id, if the submit_sm_resp was there before it."""
-        return self._meet(("state", "error", "at_ms"), ("outbox_id",))
+        """The receipt came: the outbox id, if the submit_sm_resp was there before it.
+
+        No row at all if a final one was there before it, which stands.
+        """
+        on_its_way = [literal(state.value) for state in ReceiptState if not state.final]
+        open_ = receipt.c.state.is_(None) | receipt.c.state.in_(on_its_way)
+        return self._meet(("state", "error", "at_ms"), ("outbox_id",), open_)
+
+    @cached_property
+    def sent_with_reference(self) -> Query:
+        """The newest message to a number by an account, not settled, whose id has these low 16 bits."""
+        low_bits = outbox.c.id.bitwise_and(literal_column("65535"))
+        return self._compile(
+            select(outbox)
+            .where(
+                outbox.c.shard == bindparam("of_shard"),
+                outbox.c.msisdn == bindparam("of_msisdn"),
+                outbox.c.account.in_([bindparam("of_account"), literal_column("''")]),
+                outbox.c.state.in_([literal(name) for name in LIVE_STATES]),
+                outbox.c.expires_ms > bindparam("after_ms"),
+                low_bits == bindparam("of_reference"),
+            )
+            .order_by(outbox.c.id.desc())
+            .limit(literal_column("1"))
+        )
 
     @cached_property
     def receipt_state(self) -> Query:
@@ -251,6 +275,14 @@ class Statements(PartStatements):
                 receipt.c.smsc_id == bindparam("smsc_id"),
                 receipt.c.msisdn == bindparam("msisdn"),
             )
+        )
+
+    @cached_property
+    def inbox_went_on(self) -> Query:
+        """What a command came to after it had waited for the outside world."""
+        columns = ("result", "reply", "steps")
+        return self._compile(
+            update(inbox).where(*self._one(inbox)).values({name: bindparam(f"new_{name}") for name in columns})
         )
 
     # -- jobs
