@@ -8,7 +8,7 @@ import sys
 from collections.abc import Coroutine
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from vas.config import Settings
 
+Outcome = TypeVar("Outcome")
+
 app = typer.Typer(
     help="A platform for a mobile operator's value-added services over SMPP.\n\n"
     "Try it: [bold]vas demo[/]. Or by hand, in three terminals: [bold]vas simulator[/], [bold]vas run[/], "
@@ -31,6 +33,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
+simulator_app = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
+app.add_typer(simulator_app, name="simulator")
 app.add_typer(config_app, name="config")
 app.add_typer(db_app, name="db")
 
@@ -57,13 +61,13 @@ def _settings(config: Path) -> Settings:
     return load(config, os.environ)
 
 
-def _run(main: Coroutine[Any, Any, None]) -> None:
+def _run(main: Coroutine[Any, Any, Outcome]) -> Outcome:
     """Run to the end in uvloop's event loop where it is installed; Ctrl-C is an end like any other."""
     from vas.assembly import event_loop
 
     with asyncio.Runner(loop_factory=event_loop()) as runner:
         try:
-            runner.run(main)
+            return runner.run(main)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 
@@ -77,24 +81,68 @@ def run(config: ConfigFile = CONFIG) -> None:
         _run(serve(_settings(config)))
 
 
-@app.command()
+@simulator_app.callback()
 def simulator(
-    port: Annotated[int, typer.Option(help="SMPP port; 0 takes any free one.")] = 2775,
-    http_port: Annotated[int, typer.Option(help="Port of the phones' HTTP.")] = 8090,
-    system_id: Annotated[str, typer.Option(help="Who may bind.")] = "vas",
-    password: Annotated[str, typer.Option(help="Its password.")] = "secret",  # noqa: S107 - of the simulator
-    receipts: Annotated[bool, typer.Option(help="Whether delivery receipts are sent.")] = True,
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Its settings: simulator.toml; options go before them."),
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="SMPP port; 0 takes any free one.", show_default="2775")] = None,
+    http_port: Annotated[
+        int | None, typer.Option(help="Port of the phones' page and HTTP.", show_default="8090")
+    ] = None,
+    system_id: Annotated[str | None, typer.Option(help="Who may bind.", show_default="vas")] = None,
+    password: Annotated[str | None, typer.Option(help="Its password.", show_default="secret")] = None,
+    receipts: Annotated[
+        bool | None, typer.Option("--receipts/--no-receipts", help="Whether delivery receipts are sent.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="Write every PDU to NAME.jsonl or NAME.pcap.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of what is left to chance; one seed, one run.")] = None,
 ) -> None:
-    """Run an SMSC with phones, to try the platform without an operator."""
-    from gateway.simulator import Settings as SimulatorSettings
+    """Run an SMSC with phones, to try the platform without an operator.
+
+    Its phones: in a browser at http://127.0.0.1:8090; in the terminal, [bold]vas phone 0912345678[/]; in scripts,
+    [bold]vas simulator play FILE[/].
+
+    Faults: on the same page, in the settings, and by number: those that end in 900001 to 900065 go wrong each in a way
+    of its own.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from gateway.simulator.settings_file import load
     from vas.serving import serve_simulator
 
+    given = {"port": port, "http_port": http_port, "receipts": receipts, "record": record, "seed": seed}
+    overrides: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if config is None or system_id is not None or password is not None:
+        overrides["accounts"] = {system_id or "vas": password or "secret"}
     with _plain_errors():
-        _run(
-            serve_simulator(
-                SimulatorSettings(port=port, http_port=http_port, accounts={system_id: password}, receipts=receipts)
-            )
-        )
+        _run(serve_simulator(load(config, {"http_port": 8090, **overrides} if config is None else overrides)))
+
+
+@simulator_app.command("play")
+def simulator_play(
+    scenario: Annotated[Path, typer.Argument(help="What the phones do, and what must come of it: TOML.")],
+    url: Annotated[str, typer.Option(help="The simulator's HTTP.")] = SIMULATOR_HTTP,
+) -> None:
+    """Play a scenario on a simulator that runs, and print how it went; exit status 1 where a step failed."""
+    import aiohttp
+
+    from gateway.simulator.scenario import Result, Scenario
+
+    async def play() -> Result:
+        try:
+            return await Scenario.load(scenario).play(url)
+        except (aiohttp.ClientError, ValueError):
+            raise VasError(
+                f"no simulator answers at {url}: start `vas simulator`, or name another with --url"
+            ) from None
+
+    with _plain_errors():
+        result = _run(play())
+        Console(highlight=False, soft_wrap=True).print(escape(str(result)))
+        raise typer.Exit(0 if result.passed else 1)
 
 
 @app.command()

@@ -29,8 +29,12 @@ USER_ABORT = 129
 INTERNATIONAL, ISDN = 1, 1
 _SESSIONS: dict[Dialect, int] = {"spec": 0x100, "6d": 0x8000, "tata": 0x8000, "nowsms": 0x1_0000}
 """How many session numbers there are before they recur; elsewhere as many as two octets hold."""
-_ABORTS: dict[Dialect, int] = {"6d": USER_ABORT, "mica": USER_ABORT, "scag": SCAG_ABORT, "msisdn": USER_ABORT}
-"""Elsewhere a confirmation, with the low bit of its_session_info where there is one."""
+_ABORTS: dict[Dialect, int] = {"6d": USER_ABORT, "mica": USER_ABORT, "scag": SCAG_ABORT}
+"""Elsewhere a confirmation, with the low bit of its_session_info where there is one, else a conversation abort."""
+_LOW_BIT: tuple[Dialect, ...] = ("spec", "6d", "tata")
+"""Those in which bit 0 of its_session_info is the end of the session."""
+CONVERSATION_ABORT = 0x18
+"""esm_class, SMPP 3.4 §5.2.12."""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -70,6 +74,7 @@ def deliver(turn: Turn, dialect: Dialect, alphabet: Alphabet = "gsm") -> Deliver
         source_addr_npi=ISDN,
         source_addr=turn.phone.encode(),
         destination_addr=_destination(turn, dialect),
+        esm_class=CONVERSATION_ABORT if turn.what == "abort" and dialect not in (*_ABORTS, *_LOW_BIT) else 0,
         data_coding=written.data_coding,
         short_message=written.octets,
         tlvs=((USSD_SERVICE_OP, bytes([_op(turn, dialect)])), *_session_tlvs(turn, dialect)),
@@ -122,9 +127,9 @@ def read(tlvs: Tlvs, source: bytes, dialect: Dialect) -> Shown | None:
         return None
     op = operation[0]
     info = found.get(ITS_SESSION_INFO, b"")
-    if dialect in ("6d", "tata", "spec") and len(info) != 2:
+    if dialect in _LOW_BIT and len(info) != 2:
         info = b""
-    low_bit = dialect in ("6d", "tata", "spec") and bool(info and info[-1] & 1)
+    low_bit = dialect in _LOW_BIT and bool(info and info[-1] & 1)
     by_op = op in (PSSR_RESPONSE, USSN_REQUEST, USSN_CONFIRM, SCAG_ABORT) and dialect != "tata"
     return Shown(op, _session(found, info, source, dialect), by_op or low_bit)
 

@@ -1,31 +1,41 @@
-"""The phones over HTTP: JSON in and out, for scripts, browsers and the terminal phone."""
+"""The phones and the faults over HTTP: JSON in and out, for scripts, browsers and the terminal phone."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from aiohttp import web
 
-from gateway.simulator.delivery import Mo, QueueFull
-from gateway.simulator.phone import NoDialogue, Phone, PhoneState, Received, Screen
+from gateway.simulator.acts import ACTS, perform
+from gateway.simulator.delivery import QueueFull
+from gateway.simulator.exchange import Happening
+from gateway.simulator.faults import KINDS, Fault, Kind
+from gateway.simulator.magic import MAGIC, MARK
+from gateway.simulator.phone import Event, NoDialogue, Phone, PhoneState, Received, Screen
 
 if TYPE_CHECKING:
     from gateway.simulator.simulator import Simulator
 
-BODY_OCTETS = 16_384
-TEXT_CHARACTERS = 2_000
+BODY_OCTETS = 65_536
+FAULTS = 1_000
 SHOWN = 100
 """The latest messages that GET /phones/{msisdn} shows."""
+LISTED = 500
+"""The phones that GET /phones lists, those first made first."""
 HEARTBEAT_SECONDS = 15
 """An empty line in a silent stream of events, so that a dead listener is noticed."""
+PAGE = Path(__file__).parent / "page" / "index.html"
 
-HELP = f"""An SMSC with phones.
+HELP = f"""An SMSC with phones. In a browser this address is a page with phones to play with.
 
 GET  /status                      binds, phones, what is owed
-GET  /phones/{{msisdn}}             its state, its screen, its latest {SHOWN} messages
+GET  /events                      what happens on all phones, one JSON object in each line, until you close
+GET  /phones                      the first {LISTED}
+GET  /phones/{{msisdn}}             its state, its screen, its balance, its latest {SHOWN} messages
 GET  /phones/{{msisdn}}/events      what arrives, one JSON object in each line, until you close
 POST /phones/{{msisdn}}/sms         {{"to": "9105", "text": "CM 0912345678"}}
 POST /phones/{{msisdn}}/dial        {{"code": "*105#"}}
@@ -34,22 +44,16 @@ POST /phones/{{msisdn}}/hang_up
 POST /phones/{{msisdn}}/switch_off
 POST /phones/{{msisdn}}/switch_on
 POST /phones/{{msisdn}}/out_of_service
+POST /phones/{{msisdn}}/fill        its memory is full, until it is switched on
+POST /phones/{{msisdn}}/balance     {{"balance": 20000}}, in đồng
+POST /phones/{{msisdn}}/language    {{"language": "vi"}}
+GET  /faults                      those that hold, the kinds there are, the numbers with faults of their own
+POST /faults                      {{"kind": "status", "status": "RTHROTTLED", "every": 3}}
+DELETE /faults/{{id}}
+DELETE /faults
+POST /links/drop                  break every connection, as a fallen line does
+POST /outbind                     {{"host": "127.0.0.1", "port": 2776}}: call an ESME that waits for it
 """
-
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_CHARACTERS)]
-
-
-class Sms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    to: Text
-    text: Text
-
-
-class Dial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    code: Text
-
-
-class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    text: Text
 
 
 class PhoneView(msgspec.Struct, frozen=True):
@@ -58,6 +62,16 @@ class PhoneView(msgspec.Struct, frozen=True):
     in_dialogue: bool
     screen: Screen | None
     inbox: list[Received]
+    balance: int = 0
+    """In đồng."""
+    language: str = "vi"
+
+
+class PhoneLine(msgspec.Struct, frozen=True):
+    number: str
+    state: PhoneState
+    in_dialogue: bool
+    messages: int
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -84,6 +98,28 @@ class Status(msgspec.Struct, frozen=True):
     late_answers: int
 
 
+class FaultView(msgspec.Struct, frozen=True):
+    id: int
+    fault: Fault
+    struck: int
+
+
+class FaultsView(msgspec.Struct, frozen=True):
+    faults: list[FaultView]
+    kinds: dict[Kind, str]
+    magic: dict[str, str]
+    """What befalls numbers that end so; empty where they are as any other."""
+
+
+class Added(msgspec.Struct, frozen=True):
+    id: int
+
+
+class Outbind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    host: str
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+
+
 class Http:
     """The listener; without settings.http_port it starts nothing."""
 
@@ -99,17 +135,19 @@ class Http:
         app = web.Application(client_max_size=BODY_OCTETS, middlewares=[_problems])
         app.add_routes(
             [
-                web.get("/", _help),
+                web.get("/", _front),
                 web.get("/status", self._status),
+                web.get("/events", self._happenings),
+                web.get("/phones", self._list),
                 web.get("/phones/{msisdn}", self._view),
                 web.get("/phones/{msisdn}/events", self._events),
-                web.post("/phones/{msisdn}/sms", self._sms),
-                web.post("/phones/{msisdn}/dial", self._dial),
-                web.post("/phones/{msisdn}/answer", self._answer),
-                web.post("/phones/{msisdn}/hang_up", self._hang_up),
-                web.post("/phones/{msisdn}/switch_off", self._switch(Phone.switch_off)),
-                web.post("/phones/{msisdn}/switch_on", self._switch(Phone.switch_on)),
-                web.post("/phones/{msisdn}/out_of_service", self._switch(Phone.out_of_service)),
+                web.get("/faults", self._faults),
+                web.post("/faults", self._add_fault),
+                web.delete("/faults", self._clear_faults),
+                web.delete("/faults/{id:[0-9]+}", self._remove_fault),
+                web.post("/links/drop", self._drop_links),
+                web.post("/outbind", self._outbind),
+                *(web.post(f"/phones/{{msisdn}}/{act}", self._act(act)) for act in ACTS),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -128,8 +166,64 @@ class Http:
             raise RuntimeError("the simulator has no HTTP")
         return int(self._runner.addresses[0][1])
 
+    # --- phones
+
     def _phone(self, request: web.Request) -> Phone:
         return self._simulator.phone(request.match_info["msisdn"])
+
+    async def _list(self, request: web.Request) -> web.Response:
+        phones = list(self._simulator.phones.values())[:LISTED]
+        return _json(
+            [PhoneLine(phone.number, phone.state, phone.dialogue is not None, len(phone.inbox)) for phone in phones]
+        )
+
+    async def _view(self, request: web.Request) -> web.Response:
+        phone = self._phone(request)
+        inbox = list(phone.inbox)[-SHOWN:]
+        talking = phone.dialogue is not None
+        return _json(PhoneView(phone.number, phone.state, talking, phone.screen, inbox, phone.balance, phone.language))
+
+    def _act(self, act: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def do(request: web.Request) -> web.Response:
+            body = await request.read()
+            sent = perform(self._phone(request), act, msgspec.json.decode(body) if body else {})
+            return _json(Sent([mo.id for mo in sent]), status=202) if sent else web.Response(status=204)
+
+        return do
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        phone = self._phone(request)
+        events = phone.listen()
+        return await self._stream(request, events, lambda: phone.ignore(events))
+
+    async def _happenings(self, request: web.Request) -> web.StreamResponse:
+        happenings = self._simulator.exchange.watch()
+        return await self._stream(request, happenings, lambda: self._simulator.exchange.look_away(happenings))
+
+    async def _stream(
+        self, request: web.Request, events: asyncio.Queue[Event] | asyncio.Queue[Happening], end: Callable[[], None]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/jsonl", "Cache-Control": "no-store"})
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams.add(task)
+        try:
+            await response.prepare(request)
+            await response.write(b"\n")
+            while True:
+                try:
+                    event = await asyncio.wait_for(events.get(), HEARTBEAT_SECONDS)
+                except TimeoutError:
+                    await response.write(b"\n")
+                else:
+                    await response.write(msgspec.json.encode(event) + b"\n")
+        except ConnectionResetError:
+            return response  # who listened has gone
+        finally:
+            end()
+            self._streams.discard(task)
+
+    # --- the SMSC
 
     async def _status(self, request: web.Request) -> web.Response:
         smsc = self._simulator.smsc
@@ -151,65 +245,50 @@ class Http:
             )
         )
 
-    async def _view(self, request: web.Request) -> web.Response:
-        phone = self._phone(request)
-        inbox = list(phone.inbox)[-SHOWN:]
-        return _json(PhoneView(phone.number, phone.state, phone.dialogue is not None, phone.screen, inbox))
+    async def _faults(self, request: web.Request) -> web.Response:
+        faults = self._simulator.faults
+        held = [FaultView(id, fault, faults.struck(id)) for id, fault in faults.held.items()]
+        magic = {f"{MARK}{digits}": meaning for digits, (_, meaning) in MAGIC.items()}
+        return _json(FaultsView(held, {**KINDS}, magic if self._simulator.settings.magic else {}))
 
-    async def _sms(self, request: web.Request) -> web.Response:
-        sms = msgspec.json.decode(await request.read(), type=Sms)
-        return _sent(*self._phone(request).text(sms.text, sms.to))
+    async def _add_fault(self, request: web.Request) -> web.Response:
+        if len(self._simulator.faults.held) >= FAULTS:
+            raise QueueFull
+        fault = msgspec.json.decode(await request.read(), type=Fault)
+        return _json(Added(self._simulator.faults.add(fault)), status=201)
 
-    async def _dial(self, request: web.Request) -> web.Response:
-        dial = msgspec.json.decode(await request.read(), type=Dial)
-        return _sent(self._phone(request).dial(dial.code))
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        answer = msgspec.json.decode(await request.read(), type=Answer)
-        return _sent(self._phone(request).answer(answer.text))
-
-    async def _hang_up(self, request: web.Request) -> web.Response:
-        return _sent(self._phone(request).hang_up())
-
-    def _switch(self, how: Callable[[Phone], None]) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def switch(request: web.Request) -> web.Response:
-            how(self._phone(request))
-            return web.Response(status=204)
-
-        return switch
-
-    async def _events(self, request: web.Request) -> web.StreamResponse:
-        phone = self._phone(request)
-        events = phone.listen()
-        response = web.StreamResponse(headers={"Content-Type": "application/jsonl", "Cache-Control": "no-store"})
-        task = asyncio.current_task()
-        assert task is not None
-        self._streams.add(task)
+    async def _remove_fault(self, request: web.Request) -> web.Response:
         try:
-            await response.prepare(request)
-            await response.write(b"\n")
-            while True:
-                try:
-                    event = await asyncio.wait_for(events.get(), HEARTBEAT_SECONDS)
-                except TimeoutError:
-                    await response.write(b"\n")
-                else:
-                    await response.write(msgspec.json.encode(event) + b"\n")
-        finally:
-            phone.ignore(events)
-            self._streams.discard(task)
+            self._simulator.faults.remove(int(request.match_info["id"]))
+        except KeyError:
+            raise web.HTTPNotFound from None
+        return web.Response(status=204)
+
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        self._simulator.faults.clear()
+        return web.Response(status=204)
+
+    async def _drop_links(self, request: web.Request) -> web.Response:
+        self._simulator.smsc.drop_links()
+        return web.Response(status=204)
+
+    async def _outbind(self, request: web.Request) -> web.Response:
+        called = msgspec.json.decode(await request.read(), type=Outbind)
+        try:
+            await self._simulator.outbind(called.host, called.port)
+        except OSError as error:
+            return _problem(502, "Nobody answers there", f"{called.host}:{called.port}: {error.strerror or error}")
+        return web.Response(status=204)
 
 
-async def _help(request: web.Request) -> web.Response:
+async def _front(request: web.Request) -> web.StreamResponse:
+    if "text/html" in request.headers.get("Accept", ""):
+        return web.FileResponse(PAGE, headers={"Cache-Control": "no-cache"})
     return web.Response(text=HELP)
 
 
 def _json(value: object, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
-
-
-def _sent(*sent: Mo) -> web.Response:
-    return _json(Sent([mo.id for mo in sent]), status=202)
 
 
 def _problem(status: int, title: str, detail: str) -> web.Response:

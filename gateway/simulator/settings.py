@@ -92,6 +92,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """None: in the certificate's file."""
     tls_client_ca: Path | None = None
     """With it a client has to show a certificate that this authority signed."""
+    record: Path | None = None
+    """A file NAME.jsonl or NAME.pcap for every frame that passes."""
     connections: int = 64
     """More than these are closed at once."""
     bind_within: timedelta = timedelta(seconds=10)

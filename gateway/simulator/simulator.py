@@ -30,8 +30,9 @@ from gateway.simulator.phone import Event, Phone
 from gateway.simulator.session import Session
 from gateway.simulator.settings import Settings
 from gateway.simulator.smsc import Smsc, utc_now
+from gateway.simulator.tape import Tape
 from gateway.simulator.wire import Mt, State, Submission
-from vas.errors import SmppError
+from vas.errors import ConfigError, SmppError
 
 RSYSERR = 0x08
 RINVDSTADR = 0x0B
@@ -52,12 +53,18 @@ class Simulator:
         self._messages = Messages(self.exchange)
         self._dialogues = Dialogues(self.exchange)
         self._http = Http(self)
+        self._tape: Tape | None = None
         self.verdict: Callable[[Submission], int] = lambda pdu: 0
         """The command_status for each submission; anything but 0 refuses it."""
         self.exchange.enrol(self)
 
     async def start(self) -> None:
-        """Raises OSError for a port in use or a certificate that is not there."""
+        """Raises OSError for a port in use, ConfigError for a file that cannot be used."""
+        if self.settings.record is not None:
+            try:
+                self.smsc.tape = self._tape = Tape(self.settings.record, self._clock)
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"record {self.settings.record}: {error}") from None
         await self.smsc.start()
         await self._http.start()
 
@@ -65,6 +72,8 @@ class Simulator:
         """Unbind the ESMEs, then close everything."""
         await self._http.stop()
         await self.smsc.stop()
+        if self._tape is not None:
+            self._tape.close()
 
     async def outbind(self, host: str, port: int) -> Session:
         """Call an ESME that waits for it; raises OSError where nobody listens."""

@@ -17,6 +17,7 @@ from gateway.simulator.faults import Faults
 from gateway.simulator.session import Session
 from gateway.simulator.settings import Settings
 from gateway.simulator.wire import Submission
+from vas.errors import ConfigError
 
 RALYBND = 0x05
 RINVPASWD = 0x0E
@@ -144,13 +145,21 @@ class Smsc:
 
 
 def _server_context(settings: Settings) -> ssl.SSLContext | None:
-    """Raises OSError or ssl.SSLError for files that are not there or do not fit together."""
+    """Raises ConfigError for files that are not there or do not fit together."""
     if settings.tls_certificate is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except OSError as error:
+        raise ConfigError(
+            f"tls_certificate {settings.tls_certificate} with its key: {error.strerror or error}"
+        ) from None
     if settings.tls_client_ca is not None:
-        context.load_verify_locations(settings.tls_client_ca)
+        try:
+            context.load_verify_locations(settings.tls_client_ca)
+        except OSError as error:
+            raise ConfigError(f"tls_client_ca {settings.tls_client_ca}: {error.strerror or error}") from None
         context.verify_mode = ssl.CERT_REQUIRED
     return context
