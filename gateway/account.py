@@ -162,11 +162,6 @@ class Account:
         return self._down_since is None and self.state is AccountState.RUNNING
 
     @property
-    def running(self) -> bool:
-        """Whether submissions are taken."""
-        return self.state is AccountState.RUNNING
-
-    @property
     def waiting(self) -> int:
         """Submissions that have not left."""
         return self._lanes.waiting

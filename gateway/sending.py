@@ -93,7 +93,9 @@ class Sending:
             self._untried = [other for other in untried if other is not account] if len(untried) > 1 else ()
         elif untried and not self._waited:
             self._waited = True
-            account = next((account for account in untried if account.state is AccountState.RUNNING), None)
+            # A screen leaves by its session also while the account drains.
+            session = self._message.session
+            account = next((it for it in untried if session or it.state is AccountState.RUNNING), None)
         if account is None:
             return False
         self._submit_all(account)
