@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
 from gateway import incoming, receipts, text
 from gateway.account import Account, AccountSettings
 from gateway.bind import BindStatus
@@ -17,7 +19,11 @@ from gateway.receipts import Kind
 from gateway.routes import Route, way_of
 from gateway.sending import Sending, Sent
 from gateway.ussd_dialects import DIALECTS, Dialect
-from vas.messages import Answer, Outbound, Part, Receipt, Receiver, SendResult
+from vas.messages import ROK, Answer, Outbound, Part, Receipt, Receiver, SendResult
+
+_RECEIPTS = (Kind.RECEIPT, Kind.INTERMEDIATE)
+
+log = structlog.get_logger("gateway.adapter")
 
 
 def utc_now() -> datetime:
@@ -122,17 +128,21 @@ class SmppGateway:
     # What comes in.
 
     def delivered(self, link: Link, pdu: DeliverSm | DataSm, ordinal: int, answer: Answer) -> None:
-        """Hand a deliver_sm or data_sm to the receiver."""
-        raw = incoming.user_data(pdu)
-        if receipts.kind_of(pdu, raw, link.settings.receipt_by_text) in (Kind.RECEIPT, Kind.INTERMEDIATE):
+        """Hand a deliver_sm or data_sm to the receiver. Acknowledgements of handsets and people say nothing to it."""
+        raw, settings = incoming.user_data(pdu), link.settings
+        kind = receipts.kind_of(pdu, raw, settings.receipt_by_text)
+        if kind in _RECEIPTS:
             self._receiver.receive_receipt(self._receipt(link, pdu, ordinal, raw), answer)
             return
-        settings = link.settings
         received_at = self.now() - timedelta(seconds=link.heard_at - link.arrived_at)
         inbound = incoming.inbound(
             pdu, raw, settings, self._dialects[settings.ussd_dialect], link.session, ordinal, received_at
         )
-        self._receiver.receive(inbound, answer)
+        if kind is Kind.MESSAGE or inbound.ussd is not None:
+            self._receiver.receive(inbound, answer)
+        else:
+            log.info("smpp.acknowledgement", account=settings.name, kind=kind.name)
+            answer(ROK)
 
     def _receipt(self, link: Link, pdu: DeliverSm | DataSm, ordinal: int, raw: bytes) -> Receipt:
         facts = receipts.read(pdu, raw, self._receipt_ids[link.settings.name])

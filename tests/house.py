@@ -8,7 +8,15 @@ from typing import NamedTuple
 
 GATEWAY_MAY = {"vas.messages", "vas.errors", "vas.alphabet", "vas.statuses"}
 """What the gateway sees of the core."""
-ROOMS_OF_ALL = {"vas.__main__", "vas.assembly", "vas.accounts", "vas.serving", "vas.demo", "vas.testing"}
+ROOMS_OF_ALL = {
+    "vas.__main__",
+    "vas.assembly",
+    "vas.accounts",
+    "vas.commands.text",
+    "vas.serving",
+    "vas.demo",
+    "vas.testing",
+}
 """Where everything is put together: the command with its parts, and the phone that tests dial with."""
 ENGINES = {"vas.dispatch", "vas.outbox", "vas.admin"}
 """What drives the facilities, and is never imported by one."""

@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -14,11 +13,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from vas.commands import plain_errors
+from vas.commands.accounts import accounts_app, binds, reload
 from vas.errors import Refused, VasError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from vas.config import Settings
 
 Outcome = TypeVar("Outcome")
@@ -35,24 +34,15 @@ config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 simulator_app = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
 app.add_typer(simulator_app, name="simulator")
+app.add_typer(accounts_app, name="accounts")
 app.add_typer(config_app, name="config")
 app.add_typer(db_app, name="db")
+app.command()(binds)
+app.command()(reload)
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="VAS_CONFIG", help="The settings.")]
 CONFIG = Path("config.toml")
 SIMULATOR_HTTP = "http://127.0.0.1:8090"
-WRONG_SETTINGS = 2
-"""Exit status for what a person can mend: settings, a database, a port in use."""
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Say what a person can mend without a traceback."""
-    try:
-        yield
-    except VasError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]vas:[/] {escape(str(error))}")
-        raise typer.Exit(WRONG_SETTINGS) from None
 
 
 def _settings(config: Path) -> Settings:
@@ -77,7 +67,7 @@ def run(config: ConfigFile = CONFIG) -> None:
     """Run the platform until Ctrl-C or SIGTERM; then finish what was begun, unbind and leave."""
     from vas.serving import serve
 
-    with _plain_errors():
+    with plain_errors():
         _run(serve(_settings(config)))
 
 
@@ -117,7 +107,7 @@ def simulator(
     overrides: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if config is None or system_id is not None or password is not None:
         overrides["accounts"] = {system_id or "vas": password or "secret"}
-    with _plain_errors():
+    with plain_errors():
         _run(serve_simulator(load(config, {"http_port": 8090, **overrides} if config is None else overrides)))
 
 
@@ -139,7 +129,7 @@ def simulator_play(
                 f"no simulator answers at {url}: start `vas simulator`, or name another with --url"
             ) from None
 
-    with _plain_errors():
+    with plain_errors():
         result = _run(play())
         Console(highlight=False, soft_wrap=True).print(escape(str(result)))
         raise typer.Exit(0 if result.passed else 1)
@@ -156,7 +146,7 @@ def phone(
     from gateway.simulator.phone_terminal import run as run_phone
     from vas.messages import Msisdn
 
-    with _plain_errors():
+    with plain_errors():
         try:
             _run(run_phone(url, Msisdn.parse(number).digits))
         except Refused:
@@ -177,11 +167,24 @@ def explain(
     from vas.assembly import router
     from vas.explaining import explanation
 
-    with _plain_errors():
+    with plain_errors():
         reached = explanation(router(_settings(config)), text, to)
         Console(highlight=False, soft_wrap=True).print(reached.text)
         if not reached.found:
             raise typer.Exit(1)
+
+
+@app.command("text")
+def text_cost(
+    text: Annotated[str, typer.Argument(help="What would be sent.")],
+    account: Annotated[str, typer.Option("--account", help="By which account; else the first.")] = "",
+    config: ConfigFile = CONFIG,
+) -> None:
+    """Say in how many SMS a text leaves, in which encoding, and which characters make it dearer."""
+    from vas.commands.text import cost_of, show
+
+    with plain_errors():
+        show(text, *cost_of(text, account, _settings(config)))
 
 
 @app.command()
@@ -191,7 +194,7 @@ def demo(
     """Play a conversation over real SMPP, print it, then serve until Ctrl-C."""
     from vas.demo import play
 
-    with _plain_errors():
+    with plain_errors():
         _run(play(once=once or not sys.stdout.isatty()))
 
 
@@ -204,7 +207,7 @@ def config_check(config: ConfigFile = CONFIG) -> None:
     from vas.assembly import database, router
     from vas.config import effective
 
-    with _plain_errors():
+    with plain_errors():
         settings = _settings(config)
         database(settings)
         codes = router(settings).reached_at()
@@ -222,7 +225,7 @@ def db_backup(file: Annotated[Path, typer.Argument(help="The copy to make.")], c
     from vas.assembly import database
     from vas.store.backup import backup
 
-    with _plain_errors():
+    with plain_errors():
         with Console(stderr=True).status("copying …"):
             backup(database(_settings(config)), file)
         Console(highlight=False).print(f"{file}: {file.stat().st_size:,} octets")

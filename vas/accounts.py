@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 
+import msgspec
 import structlog
 
 from gateway import AccountSettings, SmppGateway
@@ -13,6 +14,7 @@ from gateway.account import Account
 from gateway.routes import Route
 from gateway.segments import cost, plan
 from gateway.spellings import asked
+from gateway.ussd_dialects import DIALECTS, Dialect
 from vas import logs, recalling
 from vas.admin.desk import AccountNow, AccountOrder, Cut, Reloaded, SegmentState
 from vas.config import Settings
@@ -56,6 +58,17 @@ def account_rules(settings: Settings) -> dict[str, AccountRules]:
 def routes(settings: Settings) -> list[Route]:
     """Which account carries a message."""
     return [Route(**dict(route)) for route in settings.routes]
+
+
+def ussd_dialects(settings: Settings) -> dict[str, Dialect]:
+    """The dialects of USSD that the settings add to the shipped ones."""
+    made = {}
+    for name, dialect in settings.ussd_dialects.items():
+        changes = dict(dialect.changes)
+        if dialect.add is not None:
+            changes["add"] = tuple(dialect.add.items())
+        made[name] = msgspec.structs.replace(DIALECTS[dialect.like], **changes)
+    return made
 
 
 def configure_logs(settings: Settings) -> None:
@@ -111,7 +124,7 @@ class SmscAccounts:
         configure_logs(settings)
         # Before the first command can come by a new account, and for as long as one may come by an old one.
         self._rules.update(account_rules(settings))
-        failed = await self._gateway().apply(account_settings(settings), {}, routes(settings))
+        failed = await self._gateway().apply(account_settings(settings), ussd_dialects(settings), routes(settings))
         for name in self._rules.keys() - settings.accounts.keys():
             del self._rules[name]
         if not failed:

@@ -13,7 +13,7 @@ from aiohttp.web import AppRunner
 
 from gateway.adapter import SmppGateway
 from vas import admin
-from vas.accounts import SmscAccounts, account_rules, account_settings, routes
+from vas.accounts import SmscAccounts, account_rules, account_settings, routes, ussd_dialects
 from vas.config import Settings
 from vas.config_sections import SQLITE_FILE
 from vas.core import PartLimits
@@ -122,7 +122,9 @@ class Installation:
 
     def _gateway(self, receiver: Receiver) -> SmppGateway:
         settings = self.settings
-        self.gateway = SmppGateway(account_settings(settings), receiver, routes=routes(settings))
+        self.gateway = SmppGateway(
+            account_settings(settings), receiver, dialects=ussd_dialects(settings), routes=routes(settings)
+        )
         return self.gateway
 
     async def start(self) -> None:
