@@ -131,6 +131,31 @@ async def test_a_message_refused_for_the_session_is_sent_by_the_next_one(peer: P
     assert len(peer.of(smpp.Unbind)) == 1
 
 
+async def test_what_a_fallen_line_left_unanswered_is_told_and_not_sent_again_by_the_account(
+    peer: Peer, start: Network
+) -> None:
+    peer.answers[smpp.SubmitSm] = lambda pdu: []
+    _, send = await start(window=2)
+    connection = await peer.bound()
+    numbers = [send(f"{place}") for place in range(4)]
+    await until(lambda: len(peer.of(smpp.SubmitSm)) == 2)
+    peer.answers.clear()
+    connection.transport.abort()
+    outcomes = [(await send.result(number)).outcome for number in numbers]
+    assert outcomes == [SendOutcome.UNANSWERED] * 2 + [SendOutcome.SENT] * 2
+    assert [pdu.short_message for pdu in peer.of(smpp.SubmitSm)] == [b"0", b"1", b"2", b"3"]
+
+
+async def test_a_message_for_which_every_session_is_refused_does_not_break_them_for_ever(
+    peer: Peer, start: Network
+) -> None:
+    peer.answers[smpp.SubmitSm] = lambda pdu: [smpp.SubmitSmResp(pdu.sequence, 0x04)]
+    _, send = await start()
+    result = await send.result(send())
+    assert (result.outcome, result.status) == (SendOutcome.TEMPORARY, 0x04)
+    assert len(peer.of(smpp.SubmitSm)) == 3
+
+
 async def test_messages_wait_for_the_bind_and_leave_in_order(peer: Peer, start: Network) -> None:
     _, send = await start()
     numbers = [send(f"{place}") for place in range(5)]
