@@ -264,6 +264,14 @@ def test_an_id_that_is_no_number_stays_as_it_is(dialect: ReceiptId, message_id: 
     assert ReceiptIds(dialect).submitted(message_id) == message_id.decode("latin-1")
 
 
+@pytest.mark.parametrize("dialect", ["same", "hex_to_dec", "dec_to_hex", "strip0", "auto"])
+def test_an_endless_id_is_cut(dialect: ReceiptId) -> None:
+    ids = ReceiptIds(dialect)
+    assert len(ids.submitted(b"9" * 60_000)) <= 80
+    assert len(ids.receipted("9" * 60_000, "")) <= 80
+    assert len(ids.receipted("", "9" * 60_000)) <= 80
+
+
 def test_a_parameter_that_is_spelled_as_the_text_is_read_as_the_text() -> None:
     ids = ReceiptIds("hex_to_dec")
     assert ids.submitted(b"1A2B") == ids.receipted("6699", "6699") == ids.receipted("1A2B", "6699")

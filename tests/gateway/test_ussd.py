@@ -205,6 +205,13 @@ def test_a_token_has_no_room_for_endless_parameters() -> None:
     assert ussd.write(found.turn.token, True, dialect).tlvs[1:] == ((0x0204, b"\x1a\x2b"), (0x4901, b"\x01"))
 
 
+def test_an_endless_session_is_none() -> None:
+    found = heard(deliver("0501 0001 12 1383 0200" + "4d" * 512, ONE), "nowsms")
+    assert found is not None
+    assert found.turn.dialogue == f"{PHONE}/"
+    assert ussd.write(found.turn.token, True, DIALECTS["nowsms"]).tlvs == ((0x0501, b"\x02"),)
+
+
 # What begins with us.
 
 
