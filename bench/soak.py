@@ -38,15 +38,14 @@ ALL_LINKS = 0.2
 """The share of falls that takes every link."""
 
 FAULTS = (
-    Fault(kind="status", status="RTHROTTLED", every=97),
-    Fault(kind="throttle", per_second=400),
+    Fault(kind="status", status="RTHROTTLED", every=397),
     Fault(kind="status", status="RSYSERR", every=499),
     Fault(kind="nack", status="RSYSERR", every=607),
-    Fault(kind="delay", every=53, seconds=0.02, until=0.4),
-    Fault(kind="silence", every=307),
-    Fault(kind="lost", every=401),
-    Fault(kind="drop_before", every=1009),
-    Fault(kind="drop_after", every=1201),
+    Fault(kind="delay", every=29, seconds=0.02, until=0.4),
+    Fault(kind="silence", every=103),
+    Fault(kind="lost", every=151),
+    Fault(kind="drop_before", every=211),
+    Fault(kind="drop_after", every=307),
     Fault(kind="silence", on="enquire_link", every=3),
     Fault(kind="duplicate", every=41),
     Fault(kind="duplicate", on="receipt_sm", every=43),
