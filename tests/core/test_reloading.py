@@ -1,0 +1,312 @@
+"""The whole platform with SMSCs: accounts steered and settings read again while messages leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from typer.testing import CliRunner
+
+from gateway.simulator import Settings, Simulator
+from tests.gateway.peer import until
+from vas.__main__ import app
+from vas.assembly import Installation
+from vas.config import load
+from vas.node import Statement
+
+ANN, BOB = "84912345678", "84987654321"
+WHY = {"reason": "under test"}
+CONFIG = """
+[store]
+url = "sqlite:///vas.db"
+[admin]
+listen = "127.0.0.1:0"
+first_key_file = "admin.key"
+[log]
+level = "error"
+[services.callme]
+enabled = true
+short_codes = ["9105"]
+ussd = "*105"
+"""
+ACCOUNT = """
+[accounts.{name}]
+host = "127.0.0.1"
+port = {port}
+system_id = "vas"
+password = "{password}"
+"""
+
+
+class World:
+    """A platform with the account `main` at one simulator, and a second simulator that it does not know yet."""
+
+    def __init__(self, folder: Path, main: Simulator, other: Simulator) -> None:
+        self.file = folder / "config.toml"
+        self.main, self.other = main, other
+        self.installation: Installation
+
+    def write(self, more: str = "", password: str = "secret", **other: Any) -> None:  # noqa: S107
+        text = CONFIG + ACCOUNT.format(name="main", port=self.main.port, password=password)
+        if other:
+            text += ACCOUNT.format(name="other", port=self.other.port, password="secret")
+        self.file.write_text(text + more)
+
+    async def start(self) -> None:
+        self.installation = Installation(load(self.file, {}))
+        await self.installation.start()
+        await until(lambda: self.installation.gateway.account("main").up)
+        self.key = (self.file.parent / "admin.key").read_text().strip()
+
+    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        url = self.installation.admin_address + path
+        headers = {"Authorization": f"Bearer {self.key}"}
+        async with aiohttp.request(method, url, headers=headers, json=body) as response:
+            return response.status, await response.json()
+
+    async def reload(self, *, dry_run: bool = False) -> tuple[int, Any]:
+        return await self.ask("POST", "/admin/v1/reload", {**WHY, "dry_run": dry_run})
+
+    async def vas(self, *words: str) -> tuple[int, str]:
+        """A command in a terminal of its own: its exit status, and what it printed."""
+        where = ["--url", self.installation.admin_address, "--config", str(self.file)]
+        result = await asyncio.to_thread(CliRunner(env={"COLUMNS": "200"}).invoke, app, [*words, *where])
+        return result.exit_code, result.output
+
+    async def state(self, row: int) -> str:
+        status, journey = await self.ask("GET", f"/admin/v1/messages/{row}")
+        assert status == 200
+        return next(str(sent["state"]) for sent in journey["sent"] if sent["id"] == str(row))
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    simulators = [Simulator(Settings(port=0, http_port=0, accounts={"vas": "secret"})) for _ in range(2)]
+    for simulator in simulators:
+        await simulator.start()
+    made = World(tmp_path, *simulators)
+    made.write()
+    await made.start()
+    yield made
+    await made.installation.stop()
+    for simulator in simulators:
+        await simulator.stop()
+
+
+def window(world: World) -> int:
+    return world.installation.gateway.account("main").settings.window
+
+
+async def test_a_dry_run_shows_every_difference_and_changes_nothing(world: World) -> None:
+    world.write("window = 7\n", password="secret")
+    world.file.write_text(world.file.read_text().replace('level = "error"', 'level = "warning"'))
+
+    assert await world.reload(dry_run=True) == (200, {
+        "dry_run": True,
+        "changes": [
+            {"key": "log.level", "before": '"error"', "after": '"warning"'},
+            {"key": "accounts.main.window", "before": "50", "after": "7"},
+        ],
+        "failed": [],
+    })  # fmt: skip
+    assert window(world) == 50
+
+
+async def test_a_change_holds_at_once_and_is_no_difference_any_more(world: World) -> None:
+    world.write('window = 7\nlater_status = 0x14\nregistered_delivery = "all"\n')
+    assert (await world.reload())[0] == 200
+    assert window(world) == 7
+    rules = world.installation.node.core.rules("main")
+    assert (rules.later_status, rules.all_receipts) == (0x14, True)
+    assert (await world.reload())[1]["changes"] == []
+
+
+async def test_what_needs_a_restart_is_named_and_nothing_else_is_changed_either(world: World) -> None:
+    world.write('window = 7\n[platform]\nlanguage = "en"\n')
+    status, problem = await world.reload()
+    assert status == 409
+    [flaw] = problem["errors"]
+    assert flaw["message"].startswith("platform.language: cannot change while the platform runs: restart it")
+    assert window(world) == 50
+
+
+async def test_a_file_that_is_wrong_changes_nothing_and_is_told_with_its_key(world: World) -> None:
+    world.write("windwo = 7\n")
+    status, problem = await world.reload()
+    assert status == 409
+    assert 'did you mean "window"?' in problem["errors"][0]["message"]
+
+
+async def test_no_answer_shows_a_secret(world: World) -> None:
+    world.write(password="hunter22")
+    for dry_run in (True, False):
+        status, answer = await world.reload(dry_run=dry_run)
+        assert status == 200
+        assert answer["changes"] == [{"key": "accounts.main.password", "before": '"•••"', "after": '"•••"'}]
+        assert "hunter" not in str(answer)
+    assert answer["failed"][0].startswith("accounts.main: ")
+    assert world.installation.gateway.account("main").up, "the old password still holds"
+    assert len((await world.reload(dry_run=True))[1]["changes"]) == 1, "what failed is still to be done"
+
+
+async def test_an_account_that_is_added_carries_commands_and_one_that_is_removed_leaves(world: World) -> None:
+    world.write(other=True)
+    assert (await world.reload())[0] == 200
+    await until(lambda: world.installation.gateway.account("other").up)
+    world.other.phone(ANN).text("CM 0987654321", "9105")
+    assert "0912345678" in (await world.other.phone(BOB).next_message()).text
+
+    world.write()
+    assert (await world.reload())[0] == 200
+    accounts = (await world.ask("GET", "/admin/v1/accounts"))[1]
+    assert [account["name"] for account in accounts] == ["main"]
+    assert set(world.installation.node.core.accounts) == {"main"}
+
+
+async def test_a_route_that_is_added_leads_replies_to_another_account(world: World) -> None:
+    world.write(other=True, more='\n[[routes]]\naccounts = ["other"]\n')
+    assert (await world.reload())[0] == 200
+    await until(lambda: world.installation.gateway.account("other").up)
+    world.main.phone(ANN).text("CM 0987654321", "9105")
+    assert "0912345678" in (await world.other.phone(BOB).next_message()).text
+
+
+async def queued(world: World) -> int:
+    """A message that waits in the queue, since its account is drained; its id."""
+    await world.ask("POST", "/admin/v1/accounts/main/drain", WHY)
+    world.main.phone(ANN).text("CM 0987654321", "9105")
+    return await message(world, "queued")
+
+
+async def message(world: World, state: str) -> int:
+    """What was sent to Bob, once it is in that state; its id."""
+    async with asyncio.timeout(5):
+        while True:
+            _, page = await world.ask("GET", f"/admin/v1/messages?msisdn={BOB}")
+            found = [each for each in page["items"] if each["direction"] == "out" and each["state"] == state]
+            if found:
+                return int(found[0]["id"])
+            await asyncio.sleep(0.01)
+
+
+async def eventually(ask: Callable[[], Any]) -> Any:
+    """The first answer that is no 409: a message may be on its way just now."""
+    async with asyncio.timeout(5):
+        while True:
+            status, answer = await ask()
+            if status != 409:
+                assert status == 200
+                return answer
+            await asyncio.sleep(0.01)
+
+
+async def test_a_message_that_is_cancelled_in_the_queue_never_leaves(world: World) -> None:
+    row = await queued(world)
+    answer = await eventually(lambda: world.ask("POST", f"/admin/v1/messages/{row}/cancel", WHY))
+    assert (answer["state"], answer["segments"]) == ("cancelled", [])
+    await world.ask("POST", "/admin/v1/accounts/main/start", WHY)
+    world.main.phone(ANN).text("CM 0987654322", "9105")
+    await world.main.phone("84987654322").next_message()
+    assert await world.state(row) == "cancelled"
+    assert list(world.main.phone(BOB).inbox) == []
+
+
+async def test_a_message_that_is_withheld_is_not_sent_by_a_look_at_the_queue(world: World) -> None:
+    row = await queued(world)
+    outbox = world.installation.node.outbox
+    await until(lambda: outbox.withhold(row))
+    await world.ask("POST", "/admin/v1/accounts/main/start", WHY)
+    world.main.phone(ANN).text("CM 0987654322", "9105")
+    await world.main.phone("84987654322").next_message()
+    outbox.wake_at(0, row)
+    outbox.tick()
+    await world.installation.node.run(Statement("SELECT 1"))
+    assert list(world.main.phone(BOB).inbox) == []
+    outbox.release(row)
+    assert (await world.main.phone(BOB).next_message()).text
+
+
+async def test_the_smsc_is_asked_where_a_message_is(world: World) -> None:
+    world.main.phone(ANN).text("CM 0987654321", "9105")
+    await world.main.phone(BOB).next_message()
+    row = await message(world, "delivered")
+    answer = (await world.ask("GET", f"/admin/v1/messages/{row}/whereabouts"))[1]
+    assert [segment["state"] for segment in answer["segments"]] == ["delivered"]
+
+
+async def test_a_message_that_the_smsc_still_has_is_replaced_and_cancelled_there(world: World) -> None:
+    world.main.phone(BOB).switch_off()
+    world.main.phone(ANN).text("CM 0987654321", "9105")
+    row = await message(world, "sent")
+    path = f"/admin/v1/messages/{row}"
+    status, refused = await world.ask("POST", f"{path}/replace", {**WHY, "text": "gọi lại sau"})
+    assert (status, "encoding" in refused["detail"]) == (409, True), "the request has no accents"
+    status, answer = await world.ask("POST", f"{path}/replace", {**WHY, "text": "later"})
+    assert (status, answer["segments"][0]["said"]) == (200, "")
+    status, answer = await world.ask("POST", f"{path}/cancel", WHY)
+    assert (status, answer["state"]) == (200, "cancelled")
+    assert await world.state(row) == "cancelled"
+    assert (await world.ask("POST", f"{path}/cancel", WHY))[0] == 409
+    world.main.phone(BOB).switch_on()
+    assert list(world.main.phone(BOB).inbox) == []
+
+
+async def test_the_commands_show_and_steer_the_accounts(world: World) -> None:
+    status, shown = await world.vas("accounts")
+    assert (status, "main" in shown, "running" in shown, "1/1" in shown) == (0, True, True, True)
+    assert (await world.vas("accounts", "drain", "main"))[1].split()[-8:] != []
+    assert world.installation.gateway.account("main").state.value == "draining"
+    assert "running" in (await world.vas("accounts", "start", "main"))[1]
+    assert "bound" in (await world.vas("binds"))[1]
+    assert "stopped" in (await world.vas("accounts", "stop", "main"))[1]
+
+
+async def test_the_reload_command_shows_and_then_does(world: World) -> None:
+    world.write("window = 7\n")
+    status, shown = await world.vas("reload", "--dry-run")
+    assert (status, window(world)) == (0, 50)
+    assert "accounts.main.window: 50 → 7" in shown
+    assert (await world.vas("reload"))[0] == 0
+    assert window(world) == 7
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["accounts", "drain", "mian"], "There is no such account."),
+        (["accounts", "drain", "../x"], "no name of an account"),
+        (["accounts", "--key-file", "nowhere.key"], "nowhere.key: no key"),
+        (["reload"], 'did you mean "window"?'),
+    ],
+)
+async def test_what_goes_wrong_is_told_in_plain_words(world: World, words: list[str], said: str) -> None:
+    where = ["--key-file", str(world.file.parent / "admin.key")]
+    if words == ["reload"]:
+        world.write("windwo = 7\n")
+        status, shown = await world.vas("reload", *where)
+    else:
+        status, shown = await world.vas(*words)
+    assert status == 2
+    assert said in shown
+    assert "Traceback" not in shown
+
+
+async def test_a_platform_that_does_not_run_is_told_with_what_to_do(world: World) -> None:
+    key = str(world.file.parent / "admin.key")
+    runner = CliRunner()
+    result = await asyncio.to_thread(runner.invoke, app, ["accounts", "--url", "http://127.0.0.1:1", "--key-file", key])
+    assert result.exit_code == 2
+    assert "start `vas run`" in result.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("hello", "1 SMS in GSM 7-bit, 5 septets, room for 155 more"), ("chào ế", "not in its plain alphabet: ế")],
+)
+async def test_a_texts_cost_is_told_before_it_is_sent(world: World, text: str, shown: str) -> None:
+    result = CliRunner().invoke(app, ["text", text, "--config", str(world.file)])
+    assert (result.exit_code, shown in result.output.replace("\n", " ")) == (0, True)
