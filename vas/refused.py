@@ -19,7 +19,7 @@ TOLD_ALREADY = "the service was told that this message failed, and is not told o
 
 
 def refusal(status: int) -> str:
-    """`refused by the SMSC: Invalid Dest Addr (RINVDSTADR, 0x0B)`."""
+    """`refused by the SMSC: Invalid Destination Address (RINVDSTADR, 0x0B)`."""
     name, number = status_name(status), f"0x{status:02X}"
     words = status_words(status).removesuffix(f" ({name})")
     return f"refused by the SMSC: {words} ({number if name.startswith('0x') else f'{name}, {number}'})"

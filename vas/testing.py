@@ -49,9 +49,11 @@ MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=ZoneInfo("Asia/Ho_Chi_Minh"))
 """A Monday, when a test's clock begins unless the test says otherwise."""
 
 
-def mount(service: Service, config: Any = None, *, short_codes: Sequence[str] = (), ussd: str = "") -> Mounted:
+def mount(
+    service: Service, config: Any = None, *, short_codes: Sequence[str] = (), ussd: str = "", accents: bool = True
+) -> Mounted:  # fmt: skip
     """A service as config.toml would switch it on; `config` its config struct, by default as it comes."""
-    return Mounted(service, service.config_type() if config is None else config, tuple(short_codes), ussd)
+    return Mounted(service, service.config_type() if config is None else config, tuple(short_codes), ussd, accents)
 
 
 @dataclass

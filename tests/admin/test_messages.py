@@ -162,16 +162,43 @@ async def test_a_journey_tells_what_happened_in_order(world: World) -> None:
         ("2026-11-22T12:00:09Z", "settled", str(reply), "84987•••321"),
     ]
     assert {event["what"]: event["detail"] for event in events} == {
-        "received": {"account": "main", "to": "9105", "copies": 2},
+        "received": {"account": "main", "to": "9105", "copies": 2, "parts": 1},
         "routed": {"service": "callme", "handler": "call_back", "why": "CM {friend}"},
         "changed": {"what": "spend"},
         "scheduled": {"what": "remind"},
         "answered": {"result": "answered", "reply": "sent"},
         "queued": {"from": "9105", "key": "please_call"},
-        "sent": {"account": "main", "smsc_ids": "a1 a2", "segments": 2, "attempts": 1, "status": 0},
+        "sent": {
+            "account": "main",
+            "smsc_ids": "a1 a2",
+            "segments": 2,
+            "attempts": 1,
+            "status": 0,
+            "status_name": "ROK",
+            "meaning": "No Error (ROK)",
+        },
         "receipt": {"smsc_id": "a1", "state": "delivered", "error": "000"},
         "settled": {"state": "delivered", "error": ""},
     }
+
+
+async def test_a_refused_message_tells_the_status_by_number_name_and_meaning(world: World) -> None:
+    at_ms = milliseconds(NOW)
+    reply = await world.sent(state="failed", settled_ms=at_ms + 10, status=0x0B, error="refused by the SMSC: …")
+    letter = await world.failed(BOB, NOW + SECOND / 100, cause=reply, kind="message", error="refused")
+    found = await journey(world, reply)
+    events = {event["what"]: event for event in found["events"]}
+    detail = events["settled"]["detail"]
+    assert (detail["status"], detail["status_name"]) == (0x0B, "RINVDSTADR")
+    assert detail["meaning"] == "Invalid Destination Address (RINVDSTADR)"
+    assert (found["sent"][0]["status_name"], found["sent"][0]["status"]) == ("RINVDSTADR", 0x0B)
+    assert events["failed"]["id"] == str(letter)
+
+
+async def test_a_long_message_tells_of_how_many_parts_it_came(world: World) -> None:
+    cause = await world.received(parts=3)
+    found = await journey(world, cause)
+    assert (found["received"]["parts"], found["events"][0]["detail"]["parts"]) == (3, 3)
 
 
 async def test_a_journey_shows_the_rows_behind_it(world: World) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from tests.core.toys import CODE, LAN, MAI, MAI_NUMBER, Purse, Toy, purse, rows, spend
 from vas import Context, Outcome, Refused, Reply, Secret, Service, Talk
+from vas.messages import SendOutcome
 from vas.operations import NodeOperations
+from vas.refused import refusal
+from vas.submissions import RETRY_AFTER_S
 from vas.testing import Network
 
 BROKEN: set[str] = set()
@@ -53,6 +57,18 @@ def failing(service: Service) -> None:
     @service.sms("ASK {x}")
     async def ask(ctx: Context, x: str) -> None:
         await ctx.send(MAI_NUMBER, "note", then=settle, x=x)
+
+    @service.sms("SEND {x}")
+    async def send(ctx: Context, x: str) -> None:
+        await ctx.send(MAI_NUMBER, "note", x=x)
+
+    @service.sms("FLASH {x}")
+    async def flash(ctx: Context, x: str) -> None:
+        await ctx.send(MAI_NUMBER, "note", flash=True, x=x)
+
+    @service.sms("BINARY")
+    async def binary(ctx: Context) -> None:
+        await ctx.send_binary(MAI_NUMBER, bytes(range(256)), port=2948)
 
     @service.sms("SECRET {pin:secret}")
     async def secret(ctx: Context, pin: Secret) -> None:
@@ -197,3 +213,80 @@ async def test_a_dead_letter_says_where_it_failed_without_any_value(network: Net
     assert trace.startswith("test_dead_letters.py:")
     assert "987" not in trace
     assert (error, msisdn, service, handler) == ("ValueError: a bug", "84912345678", "toy", "pay")
+
+
+# -- messages that the SMSC refuses for good
+
+
+async def refused(network: Network, text: str = "SEND tea") -> None:
+    network.outcome = lambda message: SendOutcome.PERMANENT if message.to == MAI_NUMBER else SendOutcome.SENT
+    await network.phone(LAN).text(text, CODE)
+    network.outcome = lambda message: SendOutcome.SENT
+
+
+async def test_a_message_that_was_refused_for_good_is_a_dead_letter_that_says_why(network: Network) -> None:
+    await refused(network)
+    why = "refused by the SMSC: Invalid Destination Address (RINVDSTADR, 0x0B)"
+    assert await rows(network, "SELECT kind, msisdn, service, error FROM dead_letter") == [
+        ("message", MAI_NUMBER.digits, "toy", why)
+    ]
+    assert await rows(network, "SELECT state, status, error FROM outbox WHERE key = 'note'") == [("failed", 0x0B, why)]
+
+
+async def test_a_message_that_was_refused_too_often_is_a_dead_letter(network: Network) -> None:
+    network.outcome = lambda message: SendOutcome.TEMPORARY if message.to == MAI_NUMBER else SendOutcome.SENT
+    await network.phone(LAN).text("SEND tea", CODE)
+    for seconds in RETRY_AFTER_S:
+        assert await rows(network, "SELECT * FROM dead_letter") == []
+        await network.pass_time(timedelta(seconds=seconds))
+    assert await rows(network, "SELECT error FROM dead_letter") == [
+        ("too often refused by the SMSC: System Error (RSYSERR, 0x08)",)
+    ]
+
+
+async def test_a_refused_message_is_sent_again_as_a_new_one(network: Network) -> None:
+    await refused(network, "FLASH tea")
+    result = await replay(network)
+    assert (result.result, [reply.key for reply in result.replies]) == ("answered", ["note"])  # type: ignore[attr-defined]
+    assert result.warning == ""  # type: ignore[attr-defined]
+    first, second = [message for message in network.sent if message.to == MAI_NUMBER]
+    assert second.id != first.id
+    assert (second.text, second.source, second.flash) == ("note tea", CODE, True)
+    assert network.phone(MAI).texts == ["note tea"]
+    with pytest.raises(Refused, match="dead_letter_replayed"):
+        await replay(network)
+
+
+async def test_a_refused_binary_message_is_sent_again_as_it_was(network: Network) -> None:
+    await refused(network, "BINARY")
+    await replay(network)
+    [_, again] = [message for message in network.sent if message.to == MAI_NUMBER]
+    assert (again.data, again.port) == (bytes(range(256)), 2948)
+
+
+async def test_a_dry_run_of_a_refused_message_sends_nothing(network: Network) -> None:
+    await refused(network)
+    await replay(network, dry_run=True)
+    assert network.phone(MAI).texts == []
+    assert await rows(network, "SELECT replayed_ms FROM dead_letter") == [(None,)]
+
+
+async def test_who_was_told_that_a_message_failed_is_not_told_again_and_the_replay_warns(network: Network) -> None:
+    BROKEN.clear()
+    await refused(network, "ASK tea")
+    assert network.phone(LAN).texts == ["note failed tea"]
+    result = await replay(network)
+    assert "is not told" in result.warning  # type: ignore[attr-defined]
+    assert network.phone(MAI).texts == ["note tea"]
+    assert network.phone(LAN).texts == ["note failed tea"]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (0x0B, "refused by the SMSC: Invalid Destination Address (RINVDSTADR, 0x0B)"),
+        (0x443, "refused by the SMSC: Service or charging error of the SMSC vendor's own (0x443)"),
+    ],
+)
+def test_a_refusal_has_number_name_and_meaning(status: int, words: str) -> None:
+    assert refusal(status) == words

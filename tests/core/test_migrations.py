@@ -10,15 +10,18 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from tests.core.toys import CODE, LAN, Toy, noted, purse, rows
+from tests.core.toys import CODE, LAN, LAN_NUMBER, Toy, noted, purse, rows
 from vas import Context, Reply, Service
 from vas.errors import StoreError, StoreUnusable
 from vas.store import migrate
+from vas.store.ids import shard_of
 from vas.store.schema import metadata
-from vas.testing import Network
+from vas.testing import MORNING, Network
 
 
 def noting(service: Service) -> None:
@@ -61,6 +64,39 @@ def test_an_upgrade_of_what_is_new_already_changes_nothing(empty_database: Path)
     migrate.upgrade(empty_database)
     assert empty_database.read_bytes() == before
     assert migrate.revision(empty_database) == migrate.HEAD
+
+
+async def test_a_database_of_the_version_before_is_brought_up_to_date_with_all_that_is_in_it(
+    toy: Toy, tmp_path: Path
+) -> None:
+    """A message that waits there leaves here, and what came is still told."""
+    service, folder = toy.service(), tmp_path / "old"
+    noting(service)
+    folder.mkdir()
+    old_database(folder / "vas.db")
+    async with toy.network(service, folder=folder) as network:
+        await network.settled()
+        assert network.phone(LAN).texts == ["from before"]
+        assert await rows(network, "SELECT text, parts FROM inbox") == [("NOTE old", 1)]
+        assert await network.phone(LAN).text("NOTE new", CODE) == "done new"
+    assert migrate.revision(folder / "vas.db") == migrate.HEAD
+
+
+def old_database(path: Path) -> None:
+    """What revision 0001 would have left: a command, and its answer that has not left."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).with_name("migrations")))
+    config.attributes["url"] = f"sqlite:///{path}"
+    command.upgrade(config, "0001")
+    shard, digits, now_ms = shard_of(LAN_NUMBER.digits), LAN_NUMBER.digits, int(MORNING.timestamp() * 1000)
+    came = (shard, digits, 1, "sms", "test", 1, 1, now_ms, CODE, "NOTE old", "toy", "note", "", "answered", "done")
+    goes = (shard, digits, 2, 1, digits, "toy", "sms", CODE, "test", "from before", "done", b"", "", False, True)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"INSERT INTO inbox VALUES ({', '.join('?' * 17)})", (*came, b"[]", 0))  # noqa: S608
+        connection.execute(
+            f"INSERT INTO outbox VALUES ({', '.join('?' * 26)})",  # noqa: S608
+            (*goes, now_ms, now_ms + 60_000, now_ms, "queued", 0, 0, "", None, None, 0, ""),
+        )
 
 
 async def test_a_database_of_a_newer_version_is_refused_and_left_alone(toy: Toy) -> None:

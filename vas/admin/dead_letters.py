@@ -29,7 +29,7 @@ class DeadLetter(Model):
     id: str
     at: datetime
     kind: str
-    """command, job, outcome or call."""
+    """command, job, outcome, call, push, or message: one that the SMSC refused for good."""
     cause: str
     """The message or job that failed."""
     msisdn: str
@@ -39,7 +39,7 @@ class DeadLetter(Model):
     trace: str
     """Where in the code."""
     body: Any
-    """What a replay needs; null: not revealed, or not kept because of a secret."""
+    """What a replay needs; null: not revealed, or not kept, as when there was a secret."""
     replayable: bool
     replayed_at: datetime | None
     replayed_by: str
@@ -60,7 +60,7 @@ class DeadLettersPage(Model):
 
 
 async def list_dead_letters(request: web.Request, *, query: DeadLettersQuery) -> DeadLettersPage:
-    """Commands and jobs that failed by a fault of ours, newest first, and their errors, counted."""
+    """What failed by a fault of ours, and messages that were refused, newest first; and their errors, counted."""
     shown = sight(request, query)
     reader = request.app[DESK].reader
     items, following = query.cut(await store.dead_letters(reader, query.span(), unresolved=not query.replayed))
@@ -124,7 +124,7 @@ class Replayed(Model):
 
 
 async def replay_dead_letter(request: web.Request, *, path: IdPath, body: ReplayOrder) -> Replayed:
-    """Run a dead letter again with the present clock; first, and unless told otherwise, as a dry run.
+    """Run a dead letter again with the present clock, or send the message again; unless told otherwise, a dry run.
 
     It runs at most once: when it was replayed, another try is refused.
     """
@@ -133,7 +133,11 @@ async def replay_dead_letter(request: web.Request, *, path: IdPath, body: Replay
     if row is None:
         raise Problem(HTTPStatus.NOT_FOUND, "There is no such dead letter.")
     if not _replayable(row):
-        why = "It was replayed already." if row.replayed_ms is not None else "It had a secret, so it was not kept."
+        why = (
+            "It was replayed already."
+            if row.replayed_ms is not None
+            else "What it would need was not kept, as when it had a secret."
+        )
         raise Problem(HTTPStatus.CONFLICT, why)
     action = "dead_letter.try" if body.dry_run else "dead_letter.replay"
     await record(request, action, [path.id], reason=body.reason)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from vas.admin import store
+from vas.statuses import status_name, status_words
 from vas.store.rows import DeadLetterRow
 
 What = Literal[
@@ -52,7 +53,8 @@ def timeline(rows: Rows) -> list[Event]:
 
 def _of_command(row: store.InboxRow) -> Iterator[Event]:
     at_ms, id_, msisdn = row.received_ms, row.id, row.msisdn
-    yield Event(at_ms, "received", id_, msisdn, {"account": row.account, "to": row.sent_to, "copies": row.copies})
+    came: dict[str, str | int] = {"account": row.account, "to": row.sent_to, "copies": row.copies}
+    yield Event(at_ms, "received", id_, msisdn, {**came, "parts": row.parts})
     yield Event(at_ms, "routed", id_, msisdn, {"service": row.service, "handler": row.handler, "why": row.why})
     for step in store.json(row.steps):
         yield from _of_step(at_ms, id_, step)
@@ -73,9 +75,16 @@ def _of_reply(row: store.OutboxRow, receipts: Sequence[store.ReceiptRow]) -> Ite
     yield Event(row.created_ms, "queued", id_, msisdn, {"from": row.source, "key": row.key})
     if row.sent_ms is not None:
         sent: dict[str, str | int] = {"account": row.account, "smsc_ids": row.smsc_ids, "segments": row.segments}
-        yield Event(row.sent_ms, "sent", id_, msisdn, {**sent, "attempts": row.attempts, "status": row.status})
+        yield Event(row.sent_ms, "sent", id_, msisdn, {**sent, "attempts": row.attempts, **_status(row.status)})
     for receipt in receipts:
         detail: dict[str, str | int] = {"smsc_id": receipt.smsc_id, "state": receipt.state, "error": receipt.error}
         yield Event(receipt.at_ms, "receipt", id_, msisdn, detail)
     if row.settled_ms is not None:
-        yield Event(row.settled_ms, "settled", id_, msisdn, {"state": row.state, "error": row.error})
+        ended: dict[str, str | int] = {"state": row.state, "error": row.error}
+        refused = _status(row.status) if row.status else {}
+        yield Event(row.settled_ms, "settled", id_, msisdn, {**ended, **refused})
+
+
+def _status(status: int) -> dict[str, str | int]:
+    """A command_status by number, name and meaning."""
+    return {"status": status, "status_name": status_name(status), "meaning": status_words(status)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Literal
@@ -15,7 +16,9 @@ from vas.admin.desk import Reader
 from vas.admin.journey import Event, Rows, What, timeline
 from vas.admin.problems import Problem
 from vas.admin.values import IdPath, Model, Number, Page, Reveal
-from vas.store.ids import moment
+from vas.statuses import status_name, status_words
+from vas.store.ids import id_ms, moment
+from vas.store.rows import DeadLetterRow
 
 _MAY_FAIL = ("failed", "calling")
 """Results of a command that may have left a dead letter."""
@@ -34,7 +37,7 @@ class Message(Model):
     at: datetime
     """When it was received, or queued."""
     kind: str
-    """sms or ussd."""
+    """sms, ussd, push (a talk or a question that the network begins), or notice (a screen without an answer)."""
     msisdn: str
     code: str
     """The short code, or what was dialled."""
@@ -111,6 +114,8 @@ class Received(Model):
     """Key of the answer's text, or the screen that was shown; null: not revealed."""
     copies: int
     """Redeliveries recognised."""
+    parts: int
+    """That the message came in; 1: it was not a long one."""
 
 
 class Sent(Model):
@@ -136,7 +141,14 @@ class Sent(Model):
     settled_at: datetime | None
     status: int
     """The last command_status."""
+    status_name: str
+    """As the standard calls it, such as RINVDSTADR."""
+    status_meaning: str
     error: str
+    flash: bool
+    """Shown at once, and not kept by the handset."""
+    port: int
+    """The application port that the handset gave it to; 0: none."""
 
 
 class JourneyEvent(Model):
@@ -188,8 +200,20 @@ async def _rows(reader: Reader, id_: int) -> Rows | None:
             row = await store.sent_by(reader, step["who"], step["id"])
             if row is not None:
                 sent[row.id] = row
-    letters = await store.dead_letters_of(reader, received.id) if received and received.result in _MAY_FAIL else []
+    letters = await _letters(reader, received, sent.values())
     return Rows(received, [(row, await store.receipts_of(reader, row)) for row in sent.values()], letters)
+
+
+async def _letters(
+    reader: Reader, received: store.InboxRow | None, sent: Iterable[store.OutboxRow]
+) -> list[DeadLetterRow]:  # fmt: skip
+    found: list[DeadLetterRow] = []
+    if received is not None and received.result in _MAY_FAIL:
+        found += await store.dead_letters_of(reader, received.id, id_ms(received.id))
+    for row in sent:
+        if row.state == "failed" and row.settled_ms is not None:
+            found += await store.dead_letters_of(reader, row.id, row.settled_ms)
+    return found
 
 
 def _event(event: Event, shown: Sight) -> JourneyEvent:
@@ -222,6 +246,7 @@ def _received(row: store.InboxRow, shown: Sight) -> Received:
         result=row.result,
         reply=shown.reply(row.reply),
         copies=row.copies,
+        parts=row.parts,
     )
 
 
@@ -245,5 +270,9 @@ def _sent(row: store.OutboxRow, shown: Sight) -> Sent:
         sent_at=None if row.sent_ms is None else moment(row.sent_ms),
         settled_at=None if row.settled_ms is None else moment(row.settled_ms),
         status=row.status,
+        status_name=status_name(row.status),
+        status_meaning=status_words(row.status),
         error=row.error,
+        flash=row.flash,
+        port=row.port,
     )

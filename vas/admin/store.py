@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, insert, select, u
 from vas.admin.desk import Reader, Writer
 from vas.admin.roles import Role
 from vas.store import schema
-from vas.store.ids import first_id, id_ms, shard_of
+from vas.store.ids import first_id, shard_of
 from vas.store.rows import DeadLetterRow
 from vas.store.sql import Query, compiled
 
@@ -20,7 +20,7 @@ _KEYS_AT_MOST = 1000
 _GROUPS_AT_MOST = 50
 _LETTERS_OF_ONE_CAUSE = 20
 _FAILS_WITHIN_MS = 60_000
-"""A command's unit ends, well or badly, this soon after its id was made."""
+"""A dead letter is made this soon after a command's id, or after the failure of a message."""
 
 _inbox, _outbox, _receipt = schema.inbox.c, schema.outbox.c, schema.receipt.c
 _letter, _audit, _key = schema.dead_letter.c, schema.audit.c, schema.api_key.c
@@ -41,6 +41,7 @@ class InboxRow(NamedTuple):
     reply: str
     steps: bytes
     copies: int
+    parts: int
 
 
 class OutboxRow(NamedTuple):
@@ -63,6 +64,8 @@ class OutboxRow(NamedTuple):
     settled_ms: int | None
     status: int
     error: str
+    flash: bool
+    port: int
 
 
 class ReceiptRow(NamedTuple):
@@ -221,10 +224,9 @@ async def dead_letter(reader: Reader, id_: int) -> DeadLetterRow | None:
     return DeadLetterRow(*found[0]) if found else None
 
 
-async def dead_letters_of(reader: Reader, cause: int) -> list[DeadLetterRow]:
-    """Those that a command left when it failed; found by time, since nothing else leads from it to them."""
-    made_ms = id_ms(cause)
-    span = Span(made_ms, first_id(made_ms + _FAILS_WITHIN_MS), _LETTERS_OF_ONE_CAUSE)
+async def dead_letters_of(reader: Reader, cause: int, failed_ms: int) -> list[DeadLetterRow]:
+    """Those that a command or a message left when it failed; found by time, since nothing else leads to them."""
+    span = Span(failed_ms, first_id(failed_ms + _FAILS_WITHIN_MS), _LETTERS_OF_ONE_CAUSE)
     return [DeadLetterRow(*row) for row in await _read(reader, _LETTERS_OF_CAUSE, of_cause=cause, **span.params())]
 
 
