@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from vas.commands import plain_errors
+from vas.commands import plain_errors, traffic
 from vas.commands.accounts import accounts_app, binds, reload
+from vas.commands.loop import run_to_end
 from vas.errors import Refused, VasError
 
 if TYPE_CHECKING:
     from vas.config import Settings
-
-Outcome = TypeVar("Outcome")
 
 app = typer.Typer(
     help="A platform for a mobile operator's value-added services over SMPP.\n\n"
@@ -33,6 +30,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 simulator_app = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
+traffic.add_to(simulator_app)
 app.add_typer(simulator_app, name="simulator")
 app.add_typer(accounts_app, name="accounts")
 app.add_typer(config_app, name="config")
@@ -51,24 +49,13 @@ def _settings(config: Path) -> Settings:
     return load(config, os.environ)
 
 
-def _run(main: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """Run to the end in uvloop's event loop where it is installed; Ctrl-C is an end like any other."""
-    from vas.assembly import event_loop
-
-    with asyncio.Runner(loop_factory=event_loop()) as runner:
-        try:
-            return runner.run(main)
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-
-
 @app.command()
 def run(config: ConfigFile = CONFIG) -> None:
     """Run the platform until Ctrl-C or SIGTERM; then finish what was begun, unbind and leave."""
     from vas.serving import serve
 
     with plain_errors():
-        _run(serve(_settings(config)))
+        run_to_end(serve(_settings(config)))
 
 
 @simulator_app.callback()
@@ -108,7 +95,7 @@ def simulator(
     if config is None or system_id is not None or password is not None:
         overrides["accounts"] = {system_id or "vas": password or "secret"}
     with plain_errors():
-        _run(serve_simulator(load(config, {"http_port": 8090, **overrides} if config is None else overrides)))
+        run_to_end(serve_simulator(load(config, {"http_port": 8090, **overrides} if config is None else overrides)))
 
 
 @simulator_app.command("play")
@@ -130,7 +117,7 @@ def simulator_play(
             ) from None
 
     with plain_errors():
-        result = _run(play())
+        result = run_to_end(play())
         Console(highlight=False, soft_wrap=True).print(escape(str(result)))
         raise typer.Exit(0 if result.passed else 1)
 
@@ -148,7 +135,7 @@ def phone(
 
     with plain_errors():
         try:
-            _run(run_phone(url, Msisdn.parse(number).digits))
+            run_to_end(run_phone(url, Msisdn.parse(number).digits))
         except Refused:
             raise VasError(f"{number!r} is no phone number; try 0912345678") from None
         except (aiohttp.ClientError, ValueError):
@@ -195,7 +182,7 @@ def demo(
     from vas.demo import play
 
     with plain_errors():
-        _run(play(once=once or not sys.stdout.isatty()))
+        run_to_end(play(once=once or not sys.stdout.isatty()))
 
 
 @config_app.command("check")
