@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 
-import msgspec
 import structlog
 
 from gateway import AccountSettings, SmppGateway
@@ -14,7 +13,7 @@ from gateway.account import Account
 from gateway.routes import Route
 from gateway.segments import cost, plan
 from gateway.spellings import asked
-from gateway.ussd_dialects import DIALECTS, Dialect
+from gateway.ussd_dialects import Dialect, derived
 from vas import logs, recalling
 from vas.admin.desk import AccountNow, AccountOrder, Cut, Reloaded, SegmentState
 from vas.config import Settings
@@ -62,13 +61,7 @@ def routes(settings: Settings) -> list[Route]:
 
 def ussd_dialects(settings: Settings) -> dict[str, Dialect]:
     """The dialects of USSD that the settings add to the shipped ones."""
-    made = {}
-    for name, dialect in settings.ussd_dialects.items():
-        changes = dict(dialect.changes)
-        if dialect.add is not None:
-            changes["add"] = tuple(dialect.add.items())
-        made[name] = msgspec.structs.replace(DIALECTS[dialect.like], **changes)
-    return made
+    return {name: derived(dialect.like, dialect.changes) for name, dialect in settings.ussd_dialects.items()}
 
 
 def configure_logs(settings: Settings) -> None:

@@ -10,7 +10,8 @@ from typing import get_args
 
 import pytest
 
-from gateway import ussd_dialects
+from gateway import ussd, ussd_dialects
+from gateway.pdu import DeliverSm, SubmitSm, decode
 from gateway.ussd_dialects import DIALECTS, Dialect, derived
 from vas import config_dialects
 from vas.config import load
@@ -18,6 +19,7 @@ from vas.config_dialects import ShippedDialect, UssdDialect
 from vas.errors import ConfigError
 
 SHIPPED = Path(__file__).parents[2] / "config.toml"
+PAGE = (Path(__file__).parents[2] / "docs" / "ussd-dialects.md").read_text("utf-8")
 ACCOUNT = '[accounts.main]\nhost = "smsc"\nsystem_id = "vas"\n'
 
 Write = Callable[[str], Path]
@@ -121,3 +123,26 @@ def test_a_wrong_dialect_is_refused_in_words(text: str, line: str, write: Write)
         load(file, {})
     [said] = str(caught.value).splitlines()
     assert said.removeprefix(f"{file}: ").startswith(line)
+
+
+def test_the_worked_example_of_the_page_is_right() -> None:
+    *_, captured, settings, answer = PAGE.split("```")[1::2]
+    settings = settings.removeprefix("toml")
+    dialect = of(UssdDialect.model_validate(tomllib.loads(settings)["ussd_dialects"]["ours"]))
+    pdu = decode(octets(captured))
+    assert isinstance(pdu, DeliverSm)
+    heard = ussd.read(pdu, pdu.short_message, dialect)
+    assert heard
+    assert (heard.turn.dialogue, heard.turn.begin, heard.text) == ("84912345678/0a0b0c0d", True, "*105#")
+    screen = SubmitSm(tlvs=ussd.write(heard.turn.token, True, dialect).tlvs)
+    assert screen.encode().endswith(b"\0" + octets(answer))
+
+
+def test_the_page_has_every_shipped_dialect_and_every_name_that_it_uses_is_a_setting() -> None:
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == set(DIALECTS)
+    assert set(re.findall(r"`(\w+) = ", PAGE)) <= set(UssdDialect.model_fields)
+
+
+def octets(dump: str) -> bytes:
+    """What stands before two spaces in each line of a dump."""
+    return bytes.fromhex("".join(re.split(r" {2,}", line)[0] for line in dump.splitlines()))
