@@ -13,8 +13,9 @@ import msgspec
 import structlog
 
 from gateway import tls
+from gateway.counters import Counters
 from gateway.lanes import Lane
-from gateway.link import Counters, Link
+from gateway.link import Link
 from gateway.outbind import OutbindListener
 from gateway.pdu import DataSm, DeliverSm
 from gateway.session_rules import BindType, LinkState

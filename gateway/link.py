@@ -7,16 +7,16 @@ response comes, and what is written in one turn of the loop leaves in one piece.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from functools import partial
 from typing import Protocol, cast
 
-import msgspec
 import structlog
 
 from gateway import pdu as smpp
 from gateway import session_rules, tls
 from gateway.confirmation import Answers
+from gateway.counters import Counters
+from gateway.leaving import Leaving
 from gateway.pdu import DataSm, DeliverSm, Pdu
 from gateway.requests import Done, Requests
 from gateway.session_rules import BindType, LinkState
@@ -32,31 +32,6 @@ UNREAD_OCTETS_MAX = 4 * 1024 * 1024
 CLOSE_SECONDS = 1.0
 
 log = structlog.get_logger("gateway.link")
-
-
-class Counters(msgspec.Struct):
-    """What went over a connection, and over those before it in the same place."""
-
-    pdus_in: int = 0
-    pdus_out: int = 0
-    refused_in: int = 0
-    """PDUs that could not be read, or that the SMSC may not send now."""
-    unexpected_in: int = 0
-    """Responses, and generic_nacks, to nothing that we asked."""
-    alerts_in: int = 0
-    """alert_notifications."""
-    throttled: int = 0
-    timeouts: int = 0
-    late_answers: int = 0
-
-
-def sum_up(counters: Iterable[Counters]) -> Counters:
-    """Over several connections."""
-    total = Counters()
-    for each in counters:
-        for name in Counters.__struct_fields__:
-            setattr(total, name, getattr(total, name) + getattr(each, name))
-    return total
 
 
 class LinkOwner(Protocol):
@@ -104,14 +79,12 @@ class Link(asyncio.Protocol):
         self.bound: asyncio.Future[int] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport
-        self._watch = Watch(self, receiver)
         self._may_request = session_rules.MAY_REQUEST[bind_type]
         self._buffer = bytearray()
         self._out: list[bytes] = []
         self._writable = True
-        self._unbinding: Pdu | None = None
-        """The unbind that the SMSC waits for an answer to."""
-        self._asked_to_unbind = False
+        self._leaving = Leaving(self)
+        self._watch = Watch(self, self._leaving, receiver)
         self.change(settings)
 
     def change(self, settings: AccountSettings) -> None:
@@ -143,11 +116,6 @@ class Link(asyncio.Protocol):
         """Whether the peer has said nothing since a request that had no response: no more is risked on it then."""
         return self.heard_at <= self.unanswered_from
 
-    @property
-    def left_by_peer(self) -> bool:
-        """Whether the SMSC waits for the answer to its unbind."""
-        return self._unbinding is not None
-
     def submit(self, pdu: Pdu, done: Done) -> None:
         """Send a request that takes a place in the window; only where there is `room`.
 
@@ -155,16 +123,15 @@ class Link(asyncio.Protocol):
         """
         if pdu.command_id not in self._may_request:
             raise SmppError(RINVBNDSTS, f"not for a {self.bind_type}")
-        self._request(pdu, done, in_window=True)
+        self.request(pdu, done, in_window=True)
 
     def enquire(self, done: Done) -> None:
         """Ask at once whether the peer is there."""
-        self._request(smpp.EnquireLink(), done)
+        self.request(smpp.EnquireLink(), done)
 
     def unbind(self) -> None:
         """Send nothing more, wait for both sides' responses up to the response timer, unbind, close."""
-        if self.state is LinkState.BOUND:
-            self._end("unbind")
+        self._leaving.begin()
 
     def close(self, error: str) -> None:
         """Write what is due and close; `error` says why."""
@@ -187,7 +154,7 @@ class Link(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.heard_at = self.wrote_at = self._loop.time()
         self._watch.begin()
-        self._request(session_rules.bind_request(self.settings, self.bind_type), self._bind_answered)
+        self.request(session_rules.bind_request(self.settings, self.bind_type), self._bind_answered)
 
     def data_received(self, data: bytes) -> None:
         now = self._loop.time()
@@ -203,7 +170,7 @@ class Link(asyncio.Protocol):
                     break
         except SmppError as error:
             log.warning("smpp.stream_lost", account=self.settings.name, status=status_name(error.status))
-            self._write(smpp.GenericNack(0, error.status).encode())
+            self.write(smpp.GenericNack(0, error.status))
             self.close("stream lost")
         if self.answers.confirmed > confirmed:
             self._receiver.session_confirmed(self.session, self.answers.confirmed)
@@ -256,9 +223,9 @@ class Link(asyncio.Protocol):
         elif isinstance(pdu, DeliverSm | DataSm):
             self._arrived(pdu)
         elif isinstance(pdu, smpp.EnquireLink):
-            self._write(smpp.EnquireLinkResp(pdu.sequence).encode())
+            self.write(smpp.EnquireLinkResp(pdu.sequence))
         elif isinstance(pdu, smpp.Unbind):
-            self._asked_to_leave(pdu)
+            self._leaving.asked(pdu)
         else:
             self.counters.alerts_in += 1
 
@@ -271,11 +238,11 @@ class Link(asyncio.Protocol):
     def _refuse(self, command_id: int, sequence: int, status: int) -> None:
         self.counters.refused_in += 1
         if not command_id & smpp.RESPONSE and session_rules.has_response(command_id):
-            self._write(smpp.response_to(command_id, sequence, status).encode())
+            self.write(smpp.response_to(command_id, sequence, status))
 
     def _arrived(self, pdu: DeliverSm | DataSm) -> None:
         if self.state is LinkState.UNBINDING:
-            self._write(smpp.response_to(pdu.command_id, pdu.sequence, self.settings.later_status).encode())
+            self.write(smpp.response_to(pdu.command_id, pdu.sequence, self.settings.later_status))
             return
         ordinal = self.answers.arrive()
         answer = partial(self._answer, pdu.command_id, pdu.sequence, ordinal, self.arrived_at)
@@ -290,7 +257,7 @@ class Link(asyncio.Protocol):
             return
         self._watch.answered(ordinal, arrived_at)
         status = self._statuses.get(status, status)
-        self._write(smpp.response_to(command_id, sequence, status).encode())
+        self.write(smpp.response_to(command_id, sequence, status))
 
     def _response(self, pdu: Pdu) -> None:
         request = self.requests.answered(pdu)
@@ -317,11 +284,16 @@ class Link(asyncio.Protocol):
 
     # What goes out.
 
-    def _request(self, pdu: Pdu, done: Done, *, in_window: bool = False) -> None:
+    def request(self, pdu: Pdu, done: Done, *, in_window: bool = False) -> None:
+        """Send a request, whatever the state; raises SmppError if it cannot be written."""
         frame = self.requests.write(pdu, self.answers.answered, self._loop.time(), done, in_window)
         self.answers.ask()
         self._watch.asked()
         self._write(frame)
+
+    def write(self, pdu: Pdu) -> None:
+        """Send a PDU that has its sequence_number, with all else that is written in this turn of the loop."""
+        self._write(pdu.encode())
 
     def _write(self, frame: bytes) -> None:
         if not self._out:
@@ -337,36 +309,3 @@ class Link(asyncio.Protocol):
         self._out.clear()
         if self._transport.get_write_buffer_size() > UNREAD_OCTETS_MAX:
             self.abort("the SMSC does not read")
-
-    # The way out.
-
-    def _end(self, error: str) -> None:
-        self.state = LinkState.UNBINDING
-        self.error = self.error or error
-        self._watch.leave()
-
-    def _asked_to_leave(self, pdu: Pdu) -> None:
-        if self.state is LinkState.BOUND or (self.state is LinkState.UNBINDING and not self._asked_to_unbind):
-            self._unbinding = pdu
-            self._end("unbind by the SMSC")
-            return
-        self._write(smpp.UnbindResp(pdu.sequence).encode())
-        if self.state is LinkState.OPEN:
-            self.close("unbind by the SMSC")
-
-    def part(self) -> None:
-        """Both sides are done, or the time for it is over: unbind, or answer the unbind that came."""
-        if self._unbinding is not None:
-            self._write(smpp.UnbindResp(self._unbinding.sequence).encode())
-            self._unbound()
-        elif not self._asked_to_unbind:
-            self._asked_to_unbind = True
-            self._request(smpp.Unbind(), lambda _: self.close("unbind"))
-
-    def _unbound(self) -> None:
-        """SMPP 5.0 §2.3.6 leaves it to who asked to close the connection."""
-        if self.settings.interface_version != "5.0":
-            self.close("unbind by the SMSC")
-            return
-        self.state = LinkState.UNBOUND
-        self._loop.call_later(CLOSE_SECONDS, self.close, "unbind by the SMSC")

@@ -32,8 +32,15 @@ class Places:
     """Where an account's connections are made."""
 
     def __init__(
-        self, settings: AccountSettings, owner: BindOwner, receiver: Receiver, clock: Callable[[], datetime]
+        self,
+        settings: AccountSettings,
+        owner: BindOwner,
+        binds: list[Bind],
+        receiver: Receiver,
+        clock: Callable[[], datetime],
     ) -> None:
+        """`binds` is kept up to date with what there is."""
+        self.binds = binds
         self._settings = settings
         self._owner = owner
         self._receiver = receiver
@@ -107,7 +114,7 @@ class Places:
 
     def _take(self, places: list[Place]) -> None:
         self._places = places
-        self.binds: list[Bind] = [bind for place in places for bind in place]
+        self.binds[:] = (bind for place in places for bind in place)
 
     def _new(self, settings: AccountSettings, count: int) -> list[Place]:
         return [self._place(settings) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""What time asks of a link: silence, missing responses, answers that nobody confirmed, an end that does not wait."""
+"""What time asks of a link: silence, missing responses, answers that nobody confirmed, standstills."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.lateness import Lateness
+from gateway.leaving import Leaving
 from gateway.pdu import Pdu
 from gateway.session_rules import LinkState
 from gateway.settings import AccountSettings
@@ -29,8 +30,9 @@ log = structlog.get_logger("gateway.link")
 class Watch:
     """Ticks as long as its link stands."""
 
-    def __init__(self, link: Link, receiver: Receiver) -> None:
+    def __init__(self, link: Link, leaving: Leaving, receiver: Receiver) -> None:
         self._link = link
+        self._leaving = leaving
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
         self._tick: asyncio.TimerHandle | None = None
@@ -38,8 +40,6 @@ class Watch:
         self._unasked_since: float | None = None
         """Since when there are answers that no request of ours has followed."""
         self._enquiring = False
-        self._leave_by = 0.0
-        self._asked_before_leaving = False
 
     def change(self, settings: AccountSettings) -> None:
         """Take other timers."""
@@ -73,10 +73,6 @@ class Watch:
         if self._unasked_since is None and self._link.answers.unasked:
             self._unasked_since = now
 
-    def leave(self) -> None:
-        """The link is to end as soon as both sides have their responses, and within the response timer."""
-        self._leave_by = self._loop.time() + self._link.requests.response_seconds
-
     def _ticked(self) -> None:
         link, now = self._link, self._loop.time()
         self._look_back(now)
@@ -86,7 +82,7 @@ class Watch:
         if link.state is LinkState.BOUND:
             self._enquire(now)
         elif link.state is LinkState.UNBINDING:
-            self._leave(now)
+            self._leaving.go_on(now)
 
     def _look_back(self, now: float) -> None:
         for ordinal in self._lateness.held_back(now):
@@ -118,15 +114,3 @@ class Watch:
         link = self._link
         if pdu is None and link.heard_at <= asked_at and link.state is LinkState.BOUND:  # any traffic is life
             link.abort("no response to enquire_link")
-
-    def _leave(self, now: float) -> None:
-        link = self._link
-        if now < self._leave_by:
-            if link.requests or not link.answers.settled:
-                return
-            if link.left_by_peer and link.answers.unconfirmed and not self._asked_before_leaving:
-                # An SMSC that leaves asks us nothing more, so nothing else would show that it has our answers.
-                self._asked_before_leaving = True
-                link.enquire(lambda _: None)
-                return
-        link.part()
