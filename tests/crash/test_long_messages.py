@@ -1,0 +1,73 @@
+"""The platform is killed while long messages come in; each is there whole, once, and nothing of it waits on."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import time
+from collections import Counter
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bench.process import PASSWORD, SHORT_CODE, SYSTEM_ID, PlatformProcess
+from gateway.simulator import Settings, Simulator
+
+pytestmark = pytest.mark.timeout(120)
+
+SUBSCRIBERS, ROUNDS, KILLS = 60, 12, 3
+ANSWERED_WITHIN_S = 40.0
+MESSAGE_ID_TLV = 0x1400
+
+
+def long_text(subscriber: int, number: int) -> str:
+    """Three parts of UCS-2; a handler knows nothing of it, so it gets the help text and leaves one inbox row."""
+    return f"Chuyện dài số {number} của thuê bao {subscriber}: " + "một hai ba bốn năm " * 8
+
+
+async def until_answered(simulator: Simulator) -> None:
+    deadline = time.monotonic() + ANSWERED_WITHIN_S
+    while simulator.smsc.delivery.owed and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    assert not simulator.smsc.delivery.owed
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+async def test_long_messages_come_in_whole_and_once_over_kills(tmp_path: Path, with_ids: bool) -> None:
+    tlv = MESSAGE_ID_TLV if with_ids else None
+    simulator = Simulator(
+        Settings(
+            port=0, accounts={SYSTEM_ID: PASSWORD}, window=20, retry_delays=(timedelta(milliseconds=200),),
+            message_id_tlv=tlv,
+        )
+    )  # fmt: skip
+    await simulator.start()
+    platform = PlatformProcess(
+        tmp_path, simulator.port, binds=3, account=f"message_id_tlv = {tlv}" if with_ids else ""
+    )  # fmt: skip
+    chance, expected = random.Random(7), Counter[tuple[str, str]]()
+    try:
+        await platform.start()
+        for number in range(ROUNDS):
+            for subscriber in range(SUBSCRIBERS):
+                phone = simulator.phone(f"849{subscriber:08}")
+                text = long_text(subscriber, number)
+                assert len(phone.text(text, SHORT_CODE)) == 3
+                expected[f"849{subscriber:08}", text] += 1
+            await asyncio.sleep(chance.uniform(0.02, 0.15))
+            if number % (ROUNDS // KILLS) == 1:
+                await platform.kill()
+                await platform.start()
+        await until_answered(simulator)
+        await platform.stop()
+    finally:
+        await platform.kill()
+        await simulator.stop()
+    with closing(sqlite3.connect(tmp_path / "vas.db")) as database:
+        assert database.execute("SELECT count(*) FROM part").fetchone() == (0,)
+        assert database.execute("SELECT DISTINCT result, parts FROM inbox").fetchall() == [("unmatched", 3)]
+        assert Counter(database.execute("SELECT msisdn, text FROM inbox").fetchall()) == expected
+    assert any(len(mo.attempts) > 1 for mo in simulator.record.mo), "no kill made the SMSC deliver anything again"
