@@ -12,6 +12,7 @@ import pytest
 
 from gateway import ussd, ussd_dialects
 from gateway.pdu import DeliverSm, SubmitSm, decode
+from gateway.simulator import dialects as simulated
 from gateway.ussd_dialects import DIALECTS, Dialect, derived
 from vas import config_dialects
 from vas.config import load
@@ -146,3 +147,25 @@ def test_the_page_has_every_shipped_dialect_and_every_name_that_it_uses_is_a_set
 def octets(dump: str) -> bytes:
     """What stands before two spaces in each line of a dump."""
     return bytes.fromhex("".join(re.split(r" {2,}", line)[0] for line in dump.splitlines()))
+
+
+@pytest.mark.parametrize("name", get_args(simulated.Dialect))
+def test_the_simulator_which_was_written_apart_understands_the_same(name: simulated.Dialect) -> None:
+    dialect = derived("bercut", {"suffix_form": "hex"}) if name == "bercut_hex" else DIALECTS[name]
+    session = 0x5A if simulated.names_sessions(name) else None
+    turns: list[tuple[simulated.What, str, bool, bool]] = [
+        ("dial", "*105*0912345678#", True, False),
+        ("answer", "1", False, False),
+        ("abort", "", False, True),
+        ("noticed", "", False, True),
+    ]
+    for what, text, begin, ended in turns:
+        pdu = simulated.deliver(simulated.Turn(what, "84912345678", "105", text, 0x5A, 2), name)
+        heard = ussd.read(pdu, pdu.short_message, dialect)
+        assert heard
+        assert (heard.turn.begin, heard.turn.ended, heard.text) == (begin, ended, text)
+        for more in (True, False):
+            around = ussd.write(heard.turn.token, more, dialect)
+            shown = simulated.read(around.tlvs, around.source_addr or b"105", name)
+            assert shown
+            assert (shown.session, shown.ends) == (session, not more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -277,7 +278,7 @@ def test_a_parameter_that_is_spelled_as_the_text_is_read_as_the_text() -> None:
     assert ids.submitted(b"1A2B") == ids.receipted("6699", "6699") == ids.receipted("1A2B", "6699")
 
 
-SPELLINGS = {
+SPELLINGS: dict[str, tuple[Callable[[int], str], Callable[[int], str]]] = {
     "same": (lambda n: f"{n}", lambda n: f"{n}"),
     "padded to ten": (lambda n: f"{n}", lambda n: f"{n:010}"),
     "stripped": (lambda n: f"{n:08}", lambda n: f"{n}"),
