@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
+import msgspec
 import pytest
+from rich.console import Console
 
 from gateway.pdu import BindTransceiver, DeliverSm, DeliverSmResp, SubmitSm, Unbind, UnbindResp, decode, frames
 from gateway.segments import plan
 from gateway.simulator import Settings
 from gateway.simulator.load import Load, Plan, Result
+from gateway.simulator.load_command import plan_of, settings_of, table
+from gateway.simulator.load_plan import Command, read_mix
 from gateway.style import Style
+from vas.errors import ConfigError
 
 SOON = timedelta(milliseconds=50)
 Replies = Callable[[DeliverSm, int], list[SubmitSm]]
@@ -145,3 +153,154 @@ async def test_a_code_is_dialled_and_its_screen_is_the_reply() -> None:
     result, _ = await outcome(Plan(linger=SOON, messages=1, phones=1, text="*105*{friend}#"), answer)
     assert result.answered == 1
     assert dialled == [(b"105", b"*105*84380000000#", b"\x01")]
+
+
+def dialogue(pdu: DeliverSm, more: bool) -> SubmitSm:
+    screen = reply(pdu)
+    screen.tlvs = ((0x0501, b"\x02" if more else b"\x11"), (0x1383, pdu.tlv(0x1383) or b""))
+    return screen
+
+
+async def test_a_conversation_is_one_command_with_a_latency_for_each_turn() -> None:
+    said: list[bytes] = []
+
+    def menu(pdu: DeliverSm, number: int) -> list[SubmitSm]:
+        said.append(pdu.short_message)
+        return [dialogue(pdu, more=pdu.short_message != b"84380000000")]
+
+    command = Command(text="*105#", answers=("1", "{friend}"))
+    result, _ = await outcome(Plan(linger=SOON, messages=2, phones=1, commands=(command,)), menu)
+    assert said == [b"*105#", b"1", b"84380000000"] * 2
+    assert (result.sent, result.answered, result.missing, result.extra, result.cut_short) == (2, 2, 0, 0, 0)
+    assert result.max_ms >= result.p99_ms > 0
+
+
+async def test_a_conversation_that_ends_early_is_told_and_goes_no_further() -> None:
+    command = Command(text="*105#", answers=("1", "2"))
+    result, (platform,) = await outcome(
+        Plan(linger=SOON, messages=3, phones=1, commands=(command,)), lambda pdu, _: [dialogue(pdu, more=False)]
+    )
+    assert (result.answered, result.cut_short, platform.seen.total()) == (3, 3, 3)
+
+
+async def test_an_sms_in_the_midst_of_a_conversation_is_not_its_screen() -> None:
+    command = Command(text="*105#", answers=("1",))
+
+    def chatty(pdu: DeliverSm, number: int) -> list[SubmitSm]:
+        return [reply(pdu), dialogue(pdu, more=pdu.short_message == b"*105#")]
+
+    result, _ = await outcome(Plan(linger=SOON, messages=1, phones=1, commands=(command,)), chatty)
+    assert (result.answered, result.others, result.extra, result.cut_short) == (1, 2, 0, 0)
+
+
+async def test_a_conversation_that_stops_in_the_middle_is_missing() -> None:
+    command = Command(text="*105#", answers=("1",))
+    plan = Plan(linger=SOON, messages=1, phones=1, commands=(command,), patience=timedelta(milliseconds=100))
+    result, _ = await outcome(plan, lambda pdu, _: [dialogue(pdu, more=True)] if pdu.short_message == b"*105#" else [])
+    assert (result.sent, result.answered, result.missing) == (1, 0, 1)
+
+
+async def test_commands_are_sent_by_their_weights() -> None:
+    texts: Counter[bytes] = Counter()
+
+    def count(pdu: DeliverSm, number: int) -> list[SubmitSm]:
+        texts[pdu.short_message] += 1
+        return [reply(pdu)]
+
+    commands = (Command(text="HD", weight=3), Command(text="INFO"))
+    await outcome(Plan(linger=SOON, messages=40, phones=40, commands=commands), count)
+    assert texts == {b"HD": 30, b"INFO": 10}
+
+
+async def test_a_share_of_the_messages_gets_a_receipt() -> None:
+    receipts = 0
+
+    def answer(pdu: DeliverSm, number: int) -> list[SubmitSm]:
+        nonlocal receipts
+        if pdu.esm_class == 4:
+            receipts += 1
+            return []
+        asking = reply(pdu)
+        asking.registered_delivery = 1
+        return [asking]
+
+    await outcome(Plan(linger=SOON * 4, messages=40, phones=40, receipts=0.25), answer)
+    assert receipts == 10
+
+
+async def test_what_a_command_was_refused_with_is_told_by_status() -> None:
+    result, _ = await outcome(Plan(linger=SOON, messages=10, phones=20), lambda pdu, _: [reply(pdu)], refused=3)
+    assert result.statuses == {0x58: 3}
+
+
+async def test_a_load_told_that_it_is_enough_waits_for_what_was_sent() -> None:
+    load = Load(Settings(port=0, accounts={"vas": "secret"}), Plan(messages=10**9, linger=SOON, phones=20))
+    await load.start()
+    platform = Platform(lambda pdu, _: [reply(pdu)])
+    await asyncio.get_running_loop().create_connection(lambda: platform, "127.0.0.1", load.port)
+    asyncio.get_running_loop().call_later(0.1, load.enough)
+    result = await asyncio.wait_for(load.run(), 20)
+    await load.stop()
+    assert result.complete and 0 < result.sent == result.answered < 10**9
+    assert load.progress.answered == result.answered and load.progress.outstanding == 0
+
+
+async def test_faults_of_a_mix_meet_the_platform(tmp_path: Path) -> None:
+    (tmp_path / "mix.toml").write_text(
+        '[[commands]]\ntext = "HD"\n[[faults]]\nkind = "status"\non = "submit_sm"\nstatus = "RTHROTTLED"\nevery = 2\n'
+    )
+    mix = read_mix(tmp_path / "mix.toml")
+    plan = plan_of(mix, rate=0, binds=1, messages=10, outstanding=10)
+    plan = msgspec.structs.replace(plan, linger=SOON, patience=timedelta(milliseconds=200))
+    load = Load(settings_of(mix, 0, "vas", "secret", seed=1), plan)
+    await load.start()
+    platform = Platform(lambda pdu, _: [reply(pdu)])
+    await asyncio.get_running_loop().create_connection(lambda: platform, "127.0.0.1", load.port)
+    result = await asyncio.wait_for(load.run(), 20)
+    await load.stop()
+    assert (result.answered, result.missing) == (5, 5)
+
+
+def test_a_mix_says_all_that_a_load_may_be(tmp_path: Path) -> None:
+    (tmp_path / "mix.toml").write_text(
+        'receipts = 0.5\n[senders]\nfirst = "84910000000"\ncount = 7\n'
+        '[[commands]]\ntext = "CM {friend}"\nto = "9106"\nweight = 2\n[[commands]]\ntext = "*105#"\nanswers = ["1"]\n'
+    )
+    plan = plan_of(read_mix(tmp_path / "mix.toml"), rate=50, binds=4, messages=100, outstanding=10)
+    assert (plan.rate, plan.binds, plan.messages, plan.receipts) == (50, 4, 100, 0.5)
+    scripts = plan.scripts()
+    assert list(scripts) == [b"%d" % number for number in range(84910000000, 84910000007)]
+    assert [len(script) for script in scripts.values()] == [1, 1, 2, 1, 1, 2, 1]
+    assert decode(scripts[b"84910000001"][0]).destination_addr == b"9106"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("toml", "told"),
+    [
+        pytest.param('[[commands]]\ntext = "HD"\nwieght = 2\n', "wieght", id="unknown key"),
+        pytest.param('[[commands]]\ntext = "HD"\nanswers = ["1"]\n', "no screens", id="answers to an SMS"),
+        pytest.param(f'[[commands]]\ntext = "{"x" * 161}"\n', "one SMS", id="too long"),
+        pytest.param("commands = []\n", "commands", id="no commands"),
+        pytest.param("receipts = 2\n", "receipts", id="more than all"),
+        pytest.param("[[commands]\n", "mix.toml", id="no TOML"),
+        pytest.param('[[faults]]\nkind = "status"\nstatus = "RBAD"\n', "RBAD", id="no such status"),
+    ],
+)
+def test_a_mix_that_cannot_be_is_refused_in_plain_words(tmp_path: Path, toml: str, told: str) -> None:
+    (tmp_path / "mix.toml").write_text(toml)
+    with pytest.raises(ConfigError, match=told):
+        read_mix(tmp_path / "mix.toml")
+
+
+def test_a_mix_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml"):
+        read_mix(tmp_path / "none.toml")
+
+
+async def test_the_table_tells_what_came_back() -> None:
+    result, _ = await outcome(Plan(linger=SOON, messages=10, phones=20), lambda pdu, _: [reply(pdu)], refused=3)
+    console = Console(width=80, file=io.StringIO())
+    console.print(table(result))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert re.search(r"answered +│ +10 ", shown) and re.search(r"answered RTHROTTLED +│ +3 ", shown)
