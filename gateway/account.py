@@ -83,6 +83,11 @@ class Account:
         return self._departures.down_since is None and self.state is AccountState.RUNNING
 
     @property
+    def takes_tlvs(self) -> bool:
+        """Whether the SMSC takes optional parameters on every connection that may submit."""
+        return all(bind.link.takes_tlvs for bind in self._places.binds if bind.submits and bind.link)
+
+    @property
     def waiting(self) -> int:
         """Submissions that have not left."""
         return self._departures.lanes.waiting

@@ -21,6 +21,8 @@ from gateway.sending import Sending, Sent
 from gateway.ussd_dialects import DIALECTS, Dialect
 from vas.messages import ROK, Answer, Outbound, Part, Receipt, Receiver, SendResult
 
+_IN_PARAMETERS = ("sar", "payload")
+"""Ways to mark segments that need optional parameters."""
 _RECEIPTS = (Kind.RECEIPT, Kind.INTERMEDIATE)
 
 log = structlog.get_logger("gateway.adapter")
@@ -183,8 +185,10 @@ class SmppGateway:
     def segments(self, message: Outbound, account: Account) -> list[SubmitSm]:
         """What leaves of a message by this account; raises SmppError if it cannot carry the message."""
         settings = account.settings
-        dialect = self._dialects[settings.ussd_dialect]
-        return submissions(message, settings, dialect, self.now(), with_tlvs=settings.interface_version != "3.3")
+        with_tlvs = settings.interface_version != "3.3"
+        if with_tlvs and settings.long_messages in _IN_PARAMETERS:
+            with_tlvs = account.takes_tlvs  # the SMSC may turn out to be of 3.3
+        return submissions(message, settings, self._dialects[settings.ussd_dialect], self.now(), with_tlvs=with_tlvs)
 
     def submitted_id(self, account: Account, message_id: bytes) -> str:
         """The id of a submit_sm_resp in the form that receipts have."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -15,7 +17,7 @@ from vas.messages import Part, SendOutcome
 SAR = [((0x020C, b"\x00\x4d"), (0x020E, b"\x02"), (0x020F, number)) for number in (b"\x01", b"\x02")]
 
 
-async def sent(peer: Peer, start: Network, message: dict[str, object], **agreed: object) -> list[smpp.SubmitSm]:
+async def sent(peer: Peer, start: Network, message: dict[str, Any], **agreed: Any) -> list[smpp.SubmitSm]:
     """What leaves of a message by an account."""
     _, send = await start(**agreed)
     result = await send.result(send(**message))
@@ -110,10 +112,23 @@ async def test_a_long_message_may_leave_whole(peer: Peer, start: Network) -> Non
 
 
 async def test_an_account_of_version_3_3_gets_no_optional_parameter(peer: Peer, start: Network) -> None:
-    agreed = {"long_messages": "sar", "receipt_reference": True, "interface_version": "3.3"}
+    agreed: dict[str, Any] = {"long_messages": "sar", "receipt_reference": True, "interface_version": "3.3"}
     first, second = await sent(peer, start, {"text": "a" * 200}, **agreed)
     assert (first.tlvs, second.tlvs) == ((), ())
     assert first.short_message[:6] == b"\x05\x00\x03\x01\x02\x01"
+
+
+@pytest.mark.parametrize("agreed", ["sar", "payload"])
+async def test_an_smsc_that_turns_out_to_be_of_3_3_gets_its_segments_marked_in_the_user_data(
+    peer: Peer, core: Core, start: Network, agreed: str
+) -> None:
+    peer.answers[smpp.BindTransceiver] = lambda pdu: [
+        smpp.BindTransceiverResp(pdu.sequence, 0, tlvs=((tags.SC_INTERFACE_VERSION, b"\x33"),))
+    ]
+    _, send = await start(long_messages=agreed)
+    await until(lambda: core.sessions)
+    assert (await send.result(send("a" * 200))).outcome is SendOutcome.SENT
+    assert [(pdu.esm_class, pdu.tlvs) for pdu in peer.of(smpp.SubmitSm)] == [(0x40, ()), (0x40, ())]
 
 
 async def test_flash_is_message_class_0(peer: Peer, start: Network) -> None:
