@@ -273,6 +273,17 @@ async def test_an_smsc_that_unbinds_and_answers_nothing_more_is_not_waited_for_l
     assert connection.received[-1] == smpp.UnbindResp(2)
 
 
+async def test_an_answer_that_the_core_never_gives_puts_off_no_unbind_for_ever(
+    peer: Peer, core: Core, start: Network
+) -> None:
+    core.status = None
+    await start(response_timer=QUICK)
+    connection = await peer.bound()
+    connection.send(mo(sequence=1), smpp.Unbind(2))
+    await until(lambda: connection.lost)
+    assert connection.received[-1] == smpp.UnbindResp(2)
+
+
 async def test_the_response_to_our_unbind_confirms_the_last_answers(peer: Peer, core: Core, start: Network) -> None:
     core.status = None
     gateway, _ = await start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from datetime import timedelta
@@ -147,3 +148,17 @@ async def test_an_smsc_may_call_over_tls(peer: Peer, core: Core, start: Network)
     context.load_cert_chain(PEM / "esme.pem", PEM / "esme.key")
     await call(peer, port, OUTBIND, context=context)
     await until(lambda: core.sessions)
+
+
+async def test_over_tls_who_shows_no_certificate_never_gets_as_far_as_an_outbind(
+    peer: Peer, core: Core, start: Network
+) -> None:
+    ours = {"tls_certificate": PEM / "smsc.pem", "tls_key": PEM / "smsc.key", "tls_ca": PEM / "authority.pem"}
+    _, _, port = await called(start, tls=True, **ours)
+    context = ssl.create_default_context(cafile=PEM / "authority.pem")
+    context.check_hostname = False
+    with contextlib.suppress(OSError):
+        connection = await call(peer, port, OUTBIND, context=context)
+        await until(lambda: connection.lost)
+    assert core.sessions == []
+    assert peer.received == []
