@@ -45,7 +45,7 @@ def test_the_tests_of_the_page_pass(written: Path) -> None:
         env={"PYTHONPATH": f"{written}:{PAGE.parents[1]}", "PATH": ""},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert re.search(r"8 passed", ran.stdout)
+    assert re.search(r"9 passed", ran.stdout)
 
 
 def test_the_service_of_the_page_is_found_and_switched_on(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from msgspec import structs
 
 from tests.core.toys import CODE, HOA, LAN, MAI, Toy, inbound, noted, offer, purse, rows
 from vas import Context, Reply, Service
+from vas.assembly import Installation
+from vas.config import load
 from vas.core import AccountRules, PartLimits
 from vas.messages import RMSGQFUL, ROK, RX_T_APPN, Inbound, Part
 from vas.parts import PART_OCTETS_MAX, spelled
@@ -247,6 +250,17 @@ async def test_the_time_to_wait_counts_from_the_first_part(network: Network) -> 
     assert "thiếu phần 3 trên 3" in lan.texts[-1]
 
 
+async def test_a_message_with_the_reference_of_an_earlier_one_waits_as_long_as_any_other(network: Network) -> None:
+    lan = network.phone(LAN)
+    await lan.text(LONG, CODE, parts=3, reference="a")
+    await network.pass_time(WAIT - timedelta(seconds=1))
+    await lan.text(LONG.replace("Chị", "Anh"), CODE, parts=3, order=[1], reference="a")
+    await network.pass_time(WAIT - timedelta(seconds=1))
+    assert len(lan.texts) == 1
+    await network.pass_time(timedelta(seconds=1))
+    assert "thiếu phần 2-3 trên 3" in lan.texts[-1]
+
+
 async def test_a_part_that_comes_after_its_message_was_given_up_is_not_told_of_again(network: Network) -> None:
     lan = network.phone(LAN)
     await lan.text(LONG, CODE, parts=3, order=[1, 3], reference="a")
@@ -393,6 +407,27 @@ async def test_a_batch_that_is_lost_leaves_no_part_and_no_count(
     assert await waiting(network) == []
     assert await come(network, cut_into(LONG, 3, "a")) == [ROK] * 3
     assert await notes(network) == (NOTED,)
+
+
+def test_the_limits_and_the_accents_are_those_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        """
+        [accounts.main]
+        host = "127.0.0.1"
+        system_id = "vas"
+        [platform]
+        parts_wait = "5m"
+        parts_max = 1000
+        parts_each = 300
+        [services.callme]
+        enabled = true
+        short_codes = ["9105"]
+        accents = false
+        """
+    )
+    setup = Installation(load(tmp_path / "config.toml", {})).node.setup
+    assert setup.parts == PartLimits(timedelta(minutes=5), 1000, 300)
+    assert [mounted.accents for mounted in setup.mounted] == [False]
 
 
 @pytest.mark.parametrize(
