@@ -12,6 +12,7 @@ import msgspec
 from gateway.simulator import dialects, texting
 from gateway.simulator.dialects import Turn
 from gateway.simulator.faults import Fault
+from gateway.simulator.settings_file import read_toml
 from vas.errors import ConfigError
 
 FIRST_PHONE = 84_900_000_000
@@ -106,8 +107,6 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 def read_mix(path: Path) -> Mix:
     """Raises ConfigError that names the file and what is wrong in it."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Mix)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        return msgspec.convert(read_toml(path), Mix)
+    except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}") from None

@@ -94,6 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """With it a client has to show a certificate that this authority signed."""
     record: Path | None = None
     """A file NAME.jsonl or NAME.pcap for every frame that passes."""
+    record_mib: Annotated[int, msgspec.Meta(ge=1)] = 256
+    """What it may grow to: past half of it, it becomes NAME.1.SUFFIX and a new one begins."""
     connections: int = 64
     """More than these are closed at once."""
     bind_within: timedelta = timedelta(seconds=10)

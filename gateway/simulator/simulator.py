@@ -62,7 +62,8 @@ class Simulator:
         """Raises OSError for a port in use, ConfigError for a file that cannot be used."""
         if self.settings.record is not None:
             try:
-                self.smsc.tape = self._tape = Tape(self.settings.record, self._clock)
+                octets_max = self.settings.record_mib << 20
+                self.smsc.tape = self._tape = Tape(self.settings.record, self._clock, octets_max)
             except (OSError, ValueError) as error:
                 raise ConfigError(f"record {self.settings.record}: {error}") from None
         await self.smsc.start()
