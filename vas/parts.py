@@ -73,7 +73,8 @@ class Reassembly:
         waits = stored.get(part.number)
         if waits is not None and waits.octets == part.octets:
             return None
-        if waits is not None:
+        if waits is not None or (stored and self._echo(met, stored) and not self._echo(met, {part.number: part})):
+            # What waits is of another message: copies of the one before would else make the new one their own.
             await self._give_up(key, stored, met)
             stored = {}
         if not stored:
@@ -128,10 +129,12 @@ class Reassembly:
             others = [PartKey(*row) for row in await self._batch.execute(oldest.text, oldest.params(**whose))]
             await self.look(next(other for other in others if other != key))
 
-    async def _end(self, key: PartKey, parts: Mapping[int, Part], waited: int, how: str) -> None:
-        """Free the key; what had come is remembered for a while, so that late copies of it are known."""
+    async def _end(
+        self, key: PartKey, parts: Mapping[int, Part], waited: int, how: str, before: Mapping[int, str] | None = None
+    ) -> None:
+        """Free the key; what had come, with what was known `before`, is remembered so that late copies are known."""
         delete, ended = self._sql.delete_parts, self._sql.long_message_ended
-        digests = {number: self._digest(part) for number, part in parts.items()}
+        digests = {**(before or {}), **{number: self._digest(part) for number, part in parts.items()}}
         await self._batch.execute(delete.text, delete.params(**key.given))
         await self._batch.execute(
             ended.text,
@@ -146,10 +149,16 @@ class Reassembly:
     def _digest(self, part: Part) -> str:
         return blake2b(part.octets, key=self._core.hash_key, digest_size=8).hexdigest()
 
+    def _echo(self, met: Met, parts: Mapping[int, Part]) -> bool:
+        """Whether these may all be copies of the message that ended here, or what that one had lacked."""
+        digests = {number: self._digest(part) for number, part in parts.items()}
+        return bool(met.ended) and all(met.ended.get(number, digest) == digest for number, digest in digests.items())
+
     async def _give_up(self, key: PartKey, stored: Mapping[int, Part], met: Met) -> None:
-        digests = {number: self._digest(part) for number, part in stored.items()}
-        echo = bool(met.ended) and all(met.ended.get(number, digest) == digest for number, digest in digests.items())
-        await self._end(key, stored, len(stored), "copies" if echo else "incomplete")
+        echo = self._echo(met, stored)
+        await self._end(
+            key, stored, len(stored), "copies" if echo else "incomplete", before=met.ended if echo else None
+        )
         missing = spelled(number for number in range(1, key.total + 1) if number not in stored)
         unit = Unit(self._batch, self._batch.new_id())
         reply = "" if echo else await self._tell(unit, key, missing)

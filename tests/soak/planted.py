@@ -1,15 +1,18 @@
-"""`vas run` with a bug of the gateway planted in it: python -m tests.soak.planted BUG -c config.toml"""
+"""`vas run` with a bug planted in it: python -m tests.soak.planted BUG -c config.toml"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gateway.account import Account
 from gateway.lanes import Submission
 from gateway.requests import Request, Requests
 from vas import submissions
 from vas.__main__ import app
+from vas.messages import Part
+from vas.parts import Reassembly
+from vas.store.rows import PartKey
 
 
 def lost_with_the_link() -> None:
@@ -43,8 +46,19 @@ def early_receipts_forgotten() -> None:
     submissions.segment_ended = forget
 
 
+def references_ignored() -> None:
+    """Parts of one sender that have the same total belong together."""
+    take = Reassembly.take
+
+    def mix(self: Reassembly, key: PartKey, part: Part) -> Awaitable[list[Part] | None]:
+        return take(self, key._replace(reference=""), part)
+
+    Reassembly.take = mix  # type: ignore[method-assign,assignment]
+
+
 BUGS: dict[str, Callable[[], None]] = {
-    bug.__name__: bug for bug in (lost_with_the_link, twice_when_throttled, early_receipts_forgotten)
+    bug.__name__: bug
+    for bug in (lost_with_the_link, twice_when_throttled, early_receipts_forgotten, references_ignored)
 }
 
 if __name__ == "__main__":

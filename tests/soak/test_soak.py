@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 
 from bench.crash import PROGRAM, Plan
-from bench.soak import Soak
+from bench.soak import FAULTS, Soak
+from gateway.simulator.faults import Fault
 
 pytestmark = pytest.mark.timeout(120)
 
 
+THROTTLING = Fault(kind="status", status="RTHROTTLED", every=20, times=5)
+
+
 def soak(folder: Path, seconds: float, program: tuple[str, ...] = PROGRAM, rest_s: float = 60) -> Soak:
     plan = Plan(kills=0, with_ids=True, subscribers=300, program=program, rest_s=rest_s)
-    return Soak(plan, folder, seconds=seconds, rate=150)
+    return Soak(plan, folder, seconds=seconds, rate=150, faults=(THROTTLING, *FAULTS))
 
 
 async def test_nothing_is_lost_or_done_twice_while_everything_goes_wrong(tmp_path: Path) -> None:
