@@ -176,19 +176,20 @@ class SmppGateway:
             accounts = [self._accounts[name] for name in way.accounts if name in self._accounts] or self._any()
         if message.push:
             accounts = [account for account in accounts if account.settings.interface_version != "3.3"]
-        Sending(self, message, accounts, reply, done).begin()
+        now = self.now()
+        Sending(self, message, accounts, reply, done, now).begin(now)
 
     def _any(self) -> list[Account]:
         """All accounts, the least loaded of those that are up first."""
         return sorted(self._accounts.values(), key=lambda account: (not account.up, account.waiting))
 
-    def segments(self, message: Outbound, account: Account) -> list[SubmitSm]:
+    def segments(self, message: Outbound, account: Account, now: datetime) -> list[SubmitSm]:
         """What leaves of a message by this account; raises SmppError if it cannot carry the message."""
         settings = account.settings
         with_tlvs = settings.interface_version != "3.3"
         if with_tlvs and settings.long_messages in _IN_PARAMETERS:
             with_tlvs = account.takes_tlvs  # the SMSC may turn out to be of 3.3
-        return submissions(message, settings, self._dialects[settings.ussd_dialect], self.now(), with_tlvs=with_tlvs)
+        return submissions(message, settings, self._dialects[settings.ussd_dialect], now, with_tlvs=with_tlvs)
 
     def submitted_id(self, account: Account, message_id: bytes) -> str:
         """The id of a submit_sm_resp in the form that receipts have."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from gateway import ussd
 from gateway.codec import Tlvs
@@ -98,7 +99,11 @@ def _validity(message: Outbound, settings: AccountSettings, now: datetime) -> by
 
 def relative_time(span: timedelta) -> bytes:
     """`YYMMDDhhmmss000R`: at least a second, at most 31 days."""
-    seconds = min(max(int(span.total_seconds()), 1), _VALIDITY_DAYS_MAX * 86_400)
+    return _relative(min(max(int(span.total_seconds()), 1), _VALIDITY_DAYS_MAX * 86_400))
+
+
+@lru_cache(maxsize=64)
+def _relative(seconds: int) -> bytes:
     minutes, second = divmod(seconds, 60)
     hours, minute = divmod(minutes, 60)
     day, hour = divmod(hours, 24)

@@ -38,7 +38,7 @@ class Carrier(Protocol):
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
     def now(self) -> datetime: ...
-    def segments(self, message: Outbound, account: Account) -> list[SubmitSm]:
+    def segments(self, message: Outbound, account: Account, now: datetime) -> list[SubmitSm]:
         """What leaves by this account; raises SmppError if it cannot carry the message."""
 
     def submitted_id(self, account: Account, message_id: bytes) -> str:
@@ -56,7 +56,7 @@ class Sending:
     )  # fmt: skip
 
     def __init__(
-        self, carrier: Carrier, message: Outbound, accounts: Sequence[Account], reply: bool, done: Sent
+        self, carrier: Carrier, message: Outbound, accounts: Sequence[Account], reply: bool, done: Sent, now: datetime
     ) -> None:
         """`accounts` are in the order of preference."""
         self._carrier = carrier
@@ -73,24 +73,27 @@ class Sending:
         self._open = 0
         self._expires_at = float("inf")
         if message.expires_at is not None:
-            self._expires_at = carrier.loop.time() + (message.expires_at - carrier.now()).total_seconds()
+            self._expires_at = carrier.loop.time() + (message.expires_at - now).total_seconds()
 
-    def begin(self) -> None:
+    def begin(self, now: datetime) -> None:
         """Give it to the first account that is up; where none is, let it wait for the first. `done` follows later."""
-        if not self._handed_on():
-            self._soon(SendResult(SendOutcome.NOT_SENT, self._carrier.now()))
+        if len(self._untried) == 1:
+            [account], self._untried, self._waited = self._untried, (), True
+            self._submit_all(account, now)
+        elif not self._handed_on(now):
+            self._soon(SendResult(SendOutcome.NOT_SENT, now))
 
     def give_up(self) -> None:
         """End a pause with what is known."""
         self._carrier.pausing.pop(self).cancel()
         self._finish()
 
-    def _handed_on(self) -> bool:
+    def _handed_on(self, now: datetime) -> bool:
         """Whether another account has taken it."""
         untried = self._untried
         account = next((account for account in untried if account.up), None)
         if account is not None:
-            self._untried = [other for other in untried if other is not account] if len(untried) > 1 else ()
+            self._untried = [other for other in untried if other is not account]
         elif untried and not self._waited:
             self._waited = True
             # A screen leaves by its session also while the account drains.
@@ -98,16 +101,16 @@ class Sending:
             account = next((it for it in untried if session or it.state is AccountState.RUNNING), None)
         if account is None:
             return False
-        self._submit_all(account)
+        self._submit_all(account, now)
         return True
 
-    def _submit_all(self, account: Account) -> None:
+    def _submit_all(self, account: Account, now: datetime) -> None:
         self._account = account
         try:
-            self._segments = self._carrier.segments(self._message, account)
+            self._segments = self._carrier.segments(self._message, account, now)
         except SmppError as error:
             name = account.settings.name
-            self._soon(SendResult(SendOutcome.PERMANENT, self._carrier.now(), name, status=error.status))
+            self._soon(SendResult(SendOutcome.PERMANENT, now, name, status=error.status))
             return
         self._ids = [None] * len(self._segments)
         self._submit(range(len(self._segments)))
@@ -145,7 +148,7 @@ class Sending:
             self._pause()
         elif whole and outcomes == {SendOutcome.NOT_SENT}:
             failures, self._failures = self._failures, {}
-            if not self._handed_on():
+            if not self._handed_on(self._carrier.now()):
                 self._failures = failures
                 self._finish()
         else:
