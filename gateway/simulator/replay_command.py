@@ -26,10 +26,10 @@ def anonymise(source: Path, target: Path, key: str) -> tuple[int, int]:
     if target.suffix != ".jsonl":
         raise ConfigError(f"{target}: what is anonymised is written as JSON lines, NAME.jsonl")
     try:
-        tapes = read(source)
+        anonymiser, tapes = Anonymiser(key.encode()), read(source)
         written = 0
         with target.open("xb") as file:
-            for taped in Anonymiser(key.encode()).tapes(tapes):
+            for taped in anonymiser.tapes(tapes):
                 file.write(to_line(taped))
                 written += 1
     except OSError as error:
