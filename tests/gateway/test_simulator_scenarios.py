@@ -83,7 +83,7 @@ async def test_a_scenario_goes_the_same_way_over_http(simulator: Simulator, parr
     scenario = Scenario.load(
         written(
             tmp_path,
-            '{ switch = "on" },\n{ fault = { kind = "status", status = "RTHROTTLED", on = "data_sm" } },\n{ no_faults = true },\n'
+            '{ switch = "on" },\n{ fault = { kind = "status", on = "data_sm" } },\n{ no_faults = true },\n'
             '{ dial = "*105#" },\n{ expect_screen = "*105#" },\n{ answer = "1" },\n{ expect = "/^you said 1$/" },\n'
             '{ text = "hello", to = "9105" },\n{ expect_message = "hello", from = "9105" },\n'
             '{ balance = 5000 },\n{ language = "en" },\n{ switch = "full" },\n{ expect_nothing = "10ms" }',
