@@ -257,7 +257,7 @@ class Link(asyncio.Protocol):
             return
         self._watch.answered(ordinal, arrived_at)
         status = self._statuses.get(status, status)
-        self.write(smpp.response_to(command_id, sequence, status))
+        self._write(smpp.response_to(command_id, sequence, status).encode())
 
     def _response(self, pdu: Pdu) -> None:
         request = self.requests.answered(pdu)

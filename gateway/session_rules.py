@@ -47,6 +47,8 @@ _DELIVERING = frozenset(pdu.command_id for pdu in (smpp.DeliverSm, smpp.DataSm, 
 _OF_AN_SMSC = _ALWAYS | _DELIVERING | {smpp.Outbind.command_id}
 _SILENT = frozenset(pdu.command_id for pdu in (smpp.Outbind, smpp.AlertNotification))
 
+_BOUND = (LinkState.BOUND, LinkState.UNBINDING)
+
 MAY_REQUEST: dict[BindType, frozenset[int]] = {
     "transmitter": _SUBMITTING | _ALWAYS,
     "receiver": _ALWAYS | {smpp.DataSm.command_id},
@@ -60,9 +62,9 @@ def refusal(command_id: int, state: LinkState, bind_type: BindType) -> int:
 
     What is on its way when we begin to unbind was sent in time.
     """
-    if command_id in _ALWAYS:
+    if command_id in _DELIVERING and state in _BOUND and bind_type != "transmitter":
         return ROK
-    if command_id in _DELIVERING and bind_type != "transmitter" and state in (LinkState.BOUND, LinkState.UNBINDING):
+    if command_id in _ALWAYS:
         return ROK
     return RINVBNDSTS if command_id in _OF_AN_SMSC else smpp.RINVCMDID
 

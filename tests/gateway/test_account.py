@@ -111,6 +111,17 @@ async def test_a_status_that_is_the_vendors_own_is_given_one_more_try(peer: Peer
     assert len(peer.of(smpp.SubmitSm)) == 2
 
 
+async def test_a_message_that_rests_before_another_try_holds_up_nothing(peer: Peer, start: Network) -> None:
+    statuses = iter((0x4FE, 0, 0))
+    peer.answers[smpp.SubmitSm] = lambda pdu: [smpp.SubmitSmResp(pdu.sequence, next(statuses), message_id=b"7")]
+    gateway, send = await start()
+    first = send("first")
+    await until(lambda: gateway.account("main").status.waiting_replies and peer.of(smpp.SubmitSm))
+    await send.result(send("second"))
+    await send.result(first)
+    assert [pdu.short_message for pdu in peer.of(smpp.SubmitSm)] == [b"first", b"second", b"first"]
+
+
 async def test_a_status_that_the_settings_know_is_treated_as_they_say(peer: Peer, start: Network) -> None:
     statuses = iter((0x442, 0))
     peer.answers[smpp.SubmitSm] = lambda pdu: [smpp.SubmitSmResp(pdu.sequence, next(statuses), message_id=b"7")]
