@@ -164,19 +164,22 @@ async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answe
     if ran.error is not None:
         bury(core, "call", job.cause, job.msisdn, target, ran, None)
     if body["kind"] in COMMANDS:
-        await _write_on(batch, job, ran)
+        await _write_on(batch, job, ran, body["kind"])
     made.take(ran.unit)
 
 
-async def _write_on(batch: Batch, job: JobRow, ran: Ran) -> None:
-    """Add to the command's inbox row what it has done since the call, and how it ended."""
+async def _write_on(batch: Batch, job: JobRow, ran: Ran, kind: str) -> None:
+    """Add to the command's inbox row what it has done since the call, and how it ended.
+
+    The reply of a talk stays: it is the screen that a redelivered key press is shown again.
+    """
     key = {"given_shard": job.shard, "given_msisdn": job.msisdn, "given_id": job.cause}
     found = await batch.execute(batch.sql.inbox_row.text, batch.sql.inbox_row.params(**key))
     if not found:
         return
     row = InboxRow(*found[0])
     steps = [*msgspec.json.decode(row.steps), *ran.unit.steps]
-    reply = ran.reply.key if ran.reply is not None else row.reply
+    reply = ran.reply.key if ran.reply is not None and kind == "command" else row.reply
     query = batch.sql.inbox_went_on
     await batch.execute(
         query.text,

@@ -13,6 +13,8 @@ import pytest
 from tests.core.toys import CODE, LAN, LAN_NUMBER, MAI, MAI_NUMBER, Purse, Toy, inbound, offer, purse, rows, spend
 from vas import Context, Msisdn, Outcome, Refused, Reply, Secret, Service, Talk, fold
 from vas.calls import Answer, GoOn
+from vas.messages import Inbound, UssdTurn
+from vas.store.ids import moment
 from vas.store.rows import JobRow
 from vas.testing import ACCOUNT, MORNING, Network
 
@@ -274,9 +276,32 @@ async def test_the_journey_tells_of_the_call(toy: Toy, bank: Bank) -> None:
     paying(service, bank)
     async with toy.network(service) as network:
         await network.phone(LAN).text("PAY 5", CODE)
-        assert await rows(network, "SELECT result, handler FROM inbox") == [("calling", "pay")]
+        assert await rows(network, "SELECT result, handler, reply FROM inbox") == [("answered", "pay", "done")]
         causes = await rows(network, "SELECT DISTINCT cause FROM outbox")
         assert causes == await rows(network, "SELECT id FROM inbox")
+
+
+async def test_a_key_press_that_comes_again_after_its_call_is_shown_the_same_screen(toy: Toy, bank: Bank) -> None:
+    service = toy.service()
+
+    @service.ussd("#")
+    async def pay(talk: Talk) -> Reply:
+        await talk.call("debit", bank.debit, talk.sender, 5)
+        return talk.reply("done", x="")
+
+    async with toy.network(service, confirms=False) as network:
+        lan, session = network.phone(LAN), network.node.dispatch.session_opened(ACCOUNT)
+        dialled = Inbound(
+            ACCOUNT, session, 1, moment(network.now_ms), lan.number.digits, "100", "*100#", b"x", UssdTurn("1", begin=True)
+        )  # fmt: skip
+        await network.redeliver(dialled)
+        network.node.dispatch.session_closed(session)
+        assert lan.texts == ["done "]
+        lan.screen = ""
+        again = network.node.dispatch.session_opened(ACCOUNT)
+        await network.redeliver(msgspec.structs.replace(dialled, session=again))
+        assert "nhắn tin cho bạn" in lan.screen
+        assert lan.texts == ["done "]
 
 
 async def test_a_talk_never_waits_for_the_outside_world_it_says_that_it_will_text(toy: Toy, bank: Bank) -> None:

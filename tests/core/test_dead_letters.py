@@ -278,6 +278,7 @@ async def test_who_was_told_that_a_message_failed_is_not_told_again_and_the_repl
     result = await replay(network)
     assert "is not told" in result.warning  # type: ignore[attr-defined]
     assert network.phone(MAI).texts == ["note tea"]
+    assert not network.phone(MAI).received[-1].receipt
     assert network.phone(LAN).texts == ["note failed tea"]
 
 
