@@ -137,7 +137,9 @@ class Torture:
 
     def _send(self, wave: list[Long], simulator: Simulator) -> int:
         parts = [(message, number) for message in wave for number in range(1, len(message.parts) + 1)]
-        again = self._random.sample(parts, int(len(parts) * DOUBLED))
+        # A message of which every part comes again once it was answered is a second message, and meant.
+        may_double = [(message, number) for message, number in parts if number < len(message.parts)]
+        again = self._random.sample(may_double, int(len(parts) * DOUBLED))
         parts += again
         self._random.shuffle(parts)
         for message, number in parts:
