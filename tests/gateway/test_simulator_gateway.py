@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from gateway import AccountSettings, SmppGateway
 from gateway.receipt_ids import ReceiptId
 from gateway.simulator import NoDialogue, Settings, Simulator
-from gateway.simulator.settings import IdForm
+from gateway.simulator.settings import Account, IdForm, LongMessages, ReceiptForm
 from vas.messages import Answer, Inbound, Msisdn, Outbound, Receipt, ReceiptState, SendOutcome, SendResult
 
 ME = "84987654321"
@@ -61,15 +62,15 @@ class Echo:
 
 
 class Pair:
-    def __init__(self, receipt_id: ReceiptId, message_ids: IdForm, receipt_ids: IdForm) -> None:
+    """`smsc` is the account as the simulator plays it, `esme` what the gateway is told of it."""
+
+    def __init__(self, smsc: dict[str, Any] | None = None, esme: dict[str, Any] | None = None) -> None:
         self.core = Echo()
-        self.receipt_id = receipt_id
+        self.esme = esme or {}
         self.simulator = Simulator(
             Settings(
                 port=0,
-                accounts={"vas": "secret"},
-                message_ids=message_ids,
-                receipt_ids=receipt_ids,
+                accounts={"vas": Account(password="secret", **smsc or {})},
                 receipt_delay=timedelta(milliseconds=20),
                 message_id_tlv=0x1401,
             )
@@ -83,8 +84,8 @@ class Pair:
             port=self.simulator.port,
             system_id="vas",
             password="secret",
-            receipt_id=self.receipt_id,
             message_id_tlv=0x1401,
+            **self.esme,
         )
         self.core.gateway = self.gateway = SmppGateway([account], self.core)
         await self.gateway.start()
@@ -97,7 +98,7 @@ class Pair:
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
-    async with Pair("same", "decimal", "decimal") as pair:
+    async with Pair() as pair:
         yield pair
 
 
@@ -113,7 +114,8 @@ async def pair() -> AsyncIterator[Pair]:
 async def test_a_receipt_names_the_message_it_is_for(
     receipt_id: ReceiptId, message_ids: IdForm, receipt_ids: IdForm
 ) -> None:
-    async with Pair(receipt_id, message_ids, receipt_ids) as pair:
+    smsc = {"message_ids": message_ids, "receipt": ReceiptForm(ids=receipt_ids)}
+    async with Pair(smsc, {"receipt_id": receipt_id}) as pair:
         phone = pair.simulator.phone(ME)
         phone.text("hello", to="9105")
         assert (await phone.next_message()).text == "hello"
@@ -138,7 +140,13 @@ async def test_a_long_reply_is_one_message_on_the_phone(pair: Pair) -> None:
     assert (await pair.simulator.phone(ME).next_message()).text == LONG
 
 
-async def test_a_dialogue_goes_its_way(pair: Pair) -> None:
+@pytest.mark.parametrize("dialect", ["spec", "6d", "mica", "tata", "scag", "bercut", "nowsms", "msisdn"])
+async def test_a_dialogue_goes_its_way_in_every_dialect(dialect: str) -> None:
+    async with Pair({"ussd": dialect}, {"ussd_dialect": dialect}) as pair:
+        await _a_dialogue(pair)
+
+
+async def _a_dialogue(pair: Pair) -> None:
     phone = pair.simulator.phone(ME)
     shown = await phone.screen_after(phone.dial("*105*0912345678#"))
     assert (shown.text, shown.more) == ("*105*0912345678#", True)
@@ -151,13 +159,50 @@ async def test_a_dialogue_goes_its_way(pair: Pair) -> None:
     assert (begun.begin, answered.begin, begun.dialogue) == (True, False, answered.dialogue)
 
 
-async def test_hanging_up_ends_the_turn(pair: Pair) -> None:
-    phone = pair.simulator.phone(ME)
-    await phone.screen_after(phone.dial("*105#"))
-    phone.hang_up()
-    await asyncio.wait_for(pair.simulator.smsc.delivery.quiet(), 5)
-    last = pair.core.came[-1].ussd
-    assert last is not None and last.ended
+@pytest.mark.parametrize("dialect", ["spec", "6d", "mica", "tata", "scag", "bercut", "nowsms", "msisdn"])
+async def test_hanging_up_ends_the_turn_in_every_dialect(dialect: str) -> None:
+    async with Pair({"ussd": dialect}, {"ussd_dialect": dialect}) as pair:
+        phone = pair.simulator.phone(ME)
+        await phone.screen_after(phone.dial("*105#"))
+        phone.hang_up()
+        await asyncio.wait_for(pair.simulator.smsc.delivery.quiet(), 5)
+        begun, last = pair.core.came[0].ussd, pair.core.came[-1].ussd
+        assert begun is not None and last is not None
+        assert last.ended and last.dialogue == begun.dialogue
+
+
+@pytest.mark.parametrize("alphabet", ["gsm", "gsm_packed", "latin1", "ascii"])
+@pytest.mark.parametrize("text", ["hello", "1234567", "12345678", "[€] ~ é", "gọi lại", "x" * 400, LONG])
+async def test_a_text_is_the_same_on_the_phone_in_every_alphabet(alphabet: str, text: str) -> None:
+    async with Pair({"alphabet": alphabet}, {"alphabet": alphabet}) as pair:
+        message = Outbound(id=1, to=Msisdn(ME), source="9105", text=text, account="main", receipt=False)
+        pair.gateway.send(message, pair.core.sent.append)
+        assert (await pair.simulator.phone(ME).next_message()).text == text
+
+
+@pytest.mark.parametrize("marks", ["udh", "udh16", "sar", "payload"])
+@pytest.mark.parametrize("text", [LONG, "x" * 400, "€" * 200])
+async def test_a_long_text_is_whole_by_every_mark(marks: LongMessages, text: str) -> None:
+    async with Pair({}, {"long_messages": marks}) as pair:
+        message = Outbound(id=1, to=Msisdn(ME), source="9105", text=text, account="main", receipt=False)
+        pair.gateway.send(message, pair.core.sent.append)
+        assert (await pair.simulator.phone(ME).next_message()).text == text
+
+
+@pytest.mark.parametrize(
+    ("nation", "text"),
+    [
+        ("turkish", "İyi akşamlar, yağmur yağıyor. " * 8),
+        ("spanish", "Mañana será otro día, ¿quién sabrá cuál? " * 5),
+        ("portuguese", "Não há ninguém à espera, João. " * 8),
+    ],
+)
+async def test_a_text_by_a_national_table_is_the_same_on_the_phone(nation: str, text: str) -> None:
+    async with Pair({}, {"national": (nation,)}) as pair:
+        message = Outbound(id=1, to=Msisdn(ME), source="9105", text=text, account="main", receipt=False)
+        pair.gateway.send(message, pair.core.sent.append)
+        assert (await pair.simulator.phone(ME).next_message()).text == text
+        assert all(mt.data_coding == 0 for mt in pair.simulator.record.mt)
 
 
 async def test_a_fallen_line_comes_back_and_nothing_is_lost(pair: Pair) -> None:
