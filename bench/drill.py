@@ -1,4 +1,7 @@
-"""The long drills: kill -9, standstills, power cuts. `python -m bench.drill` keeps its table in bench/drill.md."""
+"""The long drills: kill -9, standstills, power cuts; then the soak and the torture.
+
+`python -m bench.drill` keeps its tables in bench/drill.md.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ from bench.check import Verdict
 from bench.crash import Crash, Freeze, Plan, PowerCut, Stuck
 from bench.lazyfs import why_not
 from bench.process import Died, scratch
+from bench.soak import Soak
+from bench.torture import FULL, Torture
 from vas.assembly import event_loop
 
 KEPT = Path(__file__).with_name("drill.md")
@@ -41,6 +46,10 @@ DRILLS = (
 )
 
 
+SOAK_RATE = 200.0
+"""Commands a second."""
+
+
 class Outcome(NamedTuple):
     drill: Drill
     verdict: Verdict
@@ -59,6 +68,49 @@ async def run(drill: Drill, kills: int, seed: int, progress: Progress) -> Outcom
         return Outcome(drill, verdict, crash.restart_s, time.monotonic() - began)
     finally:
         shutil.rmtree(folder)
+
+
+async def soak(minutes: float, seed: int, progress: Progress) -> tuple[str, list[str]]:
+    """What the soak showed, as Markdown; and the broken promises."""
+    bar = progress.add_task(f"soak, {minutes:g} minutes", total=None)
+    folder = scratch()
+    try:
+        plan = Plan(kills=0, with_ids=True, seed=seed)
+        drill = Soak(plan, folder, lambda _: progress.update(bar, advance=1), seconds=minutes * 60, rate=SOAK_RATE)
+        verdict = await drill.run()
+    finally:
+        shutil.rmtree(folder)
+    progress.update(bar, total=1, completed=1)
+    first, last = drill.resident[0] / 1e6, drill.resident[-1] / 1e6
+    lines = [
+        f"## Soak, {minutes:g} minutes at {SOAK_RATE:.0f} commands a second",
+        "",
+        "| commands acknowledged | copies from the SMSC | messages accepted | … repeated, all of them unanswered "
+        "| links broken | PDUs that a fault met | memory, MB | lost or done twice |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|",
+        f"| {verdict.commands:,} | {verdict.copies:,} | {verdict.submissions:,} | {verdict.repeated:,} "
+        f"| {drill.falls:,} | {drill.struck:,} | {first:.0f} → {last:.0f} | **{len(verdict.violations)}** |",
+    ]
+    return "\n".join(lines), verdict.violations
+
+
+async def torture(seed: int, progress: Progress) -> tuple[str, list[str]]:
+    """What the torture showed, as Markdown; and the broken promises."""
+    folder = scratch()
+    try:
+        drill = Torture(FULL, folder, lambda _: progress.update(bar, advance=1), seed=seed)
+        bar = progress.add_task("torture", total=len(drill.waves))
+        outcome = await drill.run()
+    finally:
+        shutil.rmtree(folder)
+    lines = [
+        "## Long messages, shuffled over three binds",
+        "",
+        "| messages | parts | … that came twice | not whole, mixed or done twice |",
+        "|--:|--:|--:|--:|",
+        f"| {outcome.messages:,} | {outcome.parts:,} | {outcome.doubled:,} | **{len(outcome.violations)}** |",
+    ]
+    return "\n".join(lines), outcome.violations
 
 
 def markdown(outcomes: list[Outcome], kills: int, seed: int) -> str:
@@ -88,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.drill", description=__doc__)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=10, help="of the soak")
     options = parser.parse_args()
     drills = [drill for drill in DRILLS if drill.kind is not PowerCut or not why_not()]
     if len(drills) < len(DRILLS):
@@ -95,12 +148,18 @@ def main() -> None:
     with Progress(console=Console(stderr=True)) as progress, asyncio.Runner(loop_factory=event_loop()) as runner:
         try:
             outcomes = [runner.run(run(drill, options.kills, options.seed, progress)) for drill in drills]
+            more = [
+                runner.run(soak(options.minutes, options.seed, progress)),
+                runner.run(torture(options.seed, progress)),
+            ]
         except (Died, Stuck) as error:
             sys.exit(f"drill: {error}")
     text = markdown(outcomes, options.kills, options.seed)
+    for part, violations in more:
+        text += "\n".join(["", part, "", *(f"- {each}" for each in violations)]).rstrip() + "\n"
     KEPT.write_text(text)
     print(text)
-    if any(outcome.verdict.violations for outcome in outcomes):
+    if any(outcome.verdict.violations for outcome in outcomes) or any(violations for _, violations in more):
         sys.exit("drill: the promise was broken")
 
 
