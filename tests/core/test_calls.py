@@ -292,7 +292,8 @@ async def test_a_key_press_that_comes_again_after_its_call_is_shown_the_same_scr
     async with toy.network(service, confirms=False) as network:
         lan, session = network.phone(LAN), network.node.dispatch.session_opened(ACCOUNT)
         dialled = Inbound(
-            ACCOUNT, session, 1, moment(network.now_ms), lan.number.digits, "100", "*100#", b"x", UssdTurn("1", begin=True)
+            ACCOUNT, session, 1, moment(network.now_ms), lan.number.digits, "100", "*100#", b"x",
+            UssdTurn("1", begin=True),
         )  # fmt: skip
         await network.redeliver(dialled)
         network.node.dispatch.session_closed(session)
