@@ -48,7 +48,7 @@ class Places:
         self._started = False
         self._changing = asyncio.Lock()
         self.listener = OutbindListener(settings) if settings.outbind else None
-        self._take(self._new(settings, settings.binds))
+        self._take(self._new(settings, settings.binds, self.listener))
 
     def start(self) -> None:
         """Begin to connect everywhere."""
@@ -82,8 +82,10 @@ class Places:
         return ""
 
     async def _replace(self, settings: AccountSettings) -> str:
-        old, new = self._places, self._new(settings, settings.binds)
-        if self._started and not settings.outbind and any(bind.up for bind in self.binds):
+        before, listener = self.listener, OutbindListener(settings) if settings.outbind else None
+        old, new = self._places, self._new(settings, settings.binds, listener)
+        overlap = self._started and listener is None and any(bind.up for bind in self.binds)
+        if overlap:
             self._take([*old, *new])
             self._start(new)
             problem = await _mistake(new)
@@ -91,21 +93,18 @@ class Places:
                 self._take(old)
                 await self._leave(new)
                 return problem
-            await self._leave(old)
-            self._take(new)
-            return ""
         await self._leave(old)
-        if self.listener is not None:
-            await self.listener.close()
-        self.listener = OutbindListener(settings) if settings.outbind else None
-        self._take(self._new(settings, settings.binds))
-        if self._started:
-            self._start(self._places)
+        if before is not None:
+            await before.close()
+        self.listener = listener
+        self._take(new)
+        if self._started and not overlap:
+            self._start(new)
         return ""
 
     async def _resize(self, count: int) -> None:
         kept, surplus = self._places[:count], self._places[count:]
-        more = self._new(self._settings, count - len(kept))
+        more = self._new(self._settings, count - len(kept), self.listener)
         if self._started:
             self._start(more)
         self._take([*kept, *more, *surplus])
@@ -116,16 +115,16 @@ class Places:
         self._places = places
         self.binds[:] = (bind for place in places for bind in place)
 
-    def _new(self, settings: AccountSettings, count: int) -> list[Place]:
-        return [self._place(settings) for _ in range(count)]
+    def _new(self, settings: AccountSettings, count: int, listener: OutbindListener | None) -> list[Place]:
+        return [self._place(settings, listener) for _ in range(count)]
 
-    def _place(self, settings: AccountSettings) -> Place:
+    def _place(self, settings: AccountSettings, listener: OutbindListener | None) -> Place:
         common = (self._owner, self._receiver, self._clock)
         # Only SMPP 5.0 lets an ESME answer an outbind with bind_transceiver.
-        if settings.bind == "transceiver" and (not settings.outbind or settings.interface_version == "5.0"):
-            return (Bind(settings, "transceiver", *common, self.listener),)
-        receiving = Bind(settings, "receiver", *common, self.listener)
-        if settings.outbind and not settings.host:
+        if settings.bind == "transceiver" and (listener is None or settings.interface_version == "5.0"):
+            return (Bind(settings, "transceiver", *common, listener),)
+        receiving = Bind(settings, "receiver", *common, listener)
+        if listener is not None and not settings.host:
             return (receiving,)
         receiving.partner = Bind(settings, "transmitter", *common)
         return receiving, receiving.partner

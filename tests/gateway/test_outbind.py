@@ -9,6 +9,7 @@ import ssl
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway import SmppGateway
@@ -100,7 +101,7 @@ STRANGERS = [
 async def test_a_stranger_is_shown_out_and_never_bound_to(
     peer: Peer, core: Core, start: Network, said: smpp.Pdu | bytes, answered: list[smpp.Pdu]
 ) -> None:
-    gateway, _, port = await called(start)
+    gateway, _, port = await called(start, response_timer=timedelta(minutes=1))
     connection = await call(peer, port, said)
     await until(lambda: connection.lost)
     assert connection.received == answered
@@ -121,6 +122,33 @@ async def test_strangers_cannot_take_all_places(peer: Peer, start: Network) -> N
     strangers = [await call(peer, port) for _ in range(STRANGERS_MAX + 1)]
     await until(lambda: any(stranger.lost for stranger in strangers))
     assert [stranger.lost for stranger in strangers] == [False] * STRANGERS_MAX + [True]
+
+
+async def test_an_account_changes_from_being_called_to_calling_and_back(peer: Peer, core: Core, start: Network) -> None:
+    gateway, _, port = await called(start)
+    account = gateway.account("main")
+    await call(peer, port, OUTBIND)
+    await until(lambda: core.sessions)
+    waiting = account.settings
+    calling = msgspec.structs.replace(waiting, host="127.0.0.1", port=peer.port, outbind=None)
+    assert await account.change(calling) == ""
+    assert [bind.bind_type for bind in gateway.binds()] == ["transceiver"]
+    assert (core.ended, account.status.outbind_port) == ([1], 0)
+    assert await account.change(waiting) == ""
+    await until(lambda: account.status.outbind_port)
+    await call(peer, account.status.outbind_port, OUTBIND)
+    await until(lambda: len(core.sessions) == 3)
+    assert [bind.bind_type for bind in gateway.binds()] == ["receiver"]
+
+
+async def test_another_password_of_the_smsc_holds_for_the_next_call(peer: Peer, core: Core, start: Network) -> None:
+    gateway, _, port = await called(start, outbind_password="other")
+    account = gateway.account("main")
+    stranger = await call(peer, port, OUTBIND)
+    await until(lambda: stranger.lost)
+    await account.change(msgspec.structs.replace(account.settings, outbind_password="s3cret"))
+    await call(peer, port, OUTBIND)
+    await until(lambda: core.sessions)
 
 
 async def test_nobody_is_listened_to_after_the_stop(peer: Peer, start: Network) -> None:
