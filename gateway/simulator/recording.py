@@ -164,11 +164,10 @@ def _receipted(pdu: DeliverSm | DataSm) -> Iterator[bytes]:
 
 
 def _forms(message_id: bytes) -> set[bytes]:
-    """Other spellings that SMSCs give one id: hexadecimal for decimal and back, without leading zeros."""
+    """Other spellings that SMSCs give one id: decimal for hexadecimal, without leading zeros. Two ids are one where a
+    spelling of each is the same, so the way back is covered."""
     spelt = message_id.lower()
     forms = {spelt, spelt.lstrip(b"0") or spelt}
-    if spelt.isdigit():
-        forms.add(b"%x" % int(spelt))
     with suppress(ValueError):
         forms.add(b"%d" % int(spelt, 16))
     return forms if message_id else set()

@@ -63,7 +63,9 @@ def segments(datas: Sequence[bytes], first: int = 1_000, source: End = SMSC) -> 
     return packets
 
 
-def heard(packets: Iterable[bytes], link_type: int = tcp.ETHERNET) -> list[bytes]:
+def heard(packets: Iterable[bytes], link_type: int = tcp.ETHERNET, syn: bool = False) -> list[bytes]:
+    if syn:
+        packets = [tcp.write(Segment(SMSC, ESME, 999, SYN, b""), 0), *packets]
     times = (NOON + timedelta(milliseconds=step) for step in range(1_000_000))
     captured = (pcap.Packet(at, link_type, octets) for at, octets in zip(times, packets, strict=False))
     return [taped.frame for taped in streams.taped(captured)]
@@ -79,6 +81,22 @@ def heard(packets: Iterable[bytes], link_type: int = tcp.ETHERNET) -> list[bytes
 )
 def test_what_was_written_is_read_back(smsc: End, esme: End) -> None:
     assert read(written(conversation(smsc, esme))) == conversation(smsc, esme)
+
+
+def ones_complement_sum(octets: bytes) -> int:
+    """RFC 1071: 0xFFFF over octets that hold their own checksum."""
+    octets += b"\0" * (len(octets) % 2)
+    total = sum(int.from_bytes(octets[at : at + 2], "big") for at in range(0, len(octets), 2))
+    return (total - 1) % 0xFFFF + 1
+
+
+@pytest.mark.parametrize("data", [b"", b"odd", TEXTS[0]])
+def test_checksums_are_right(data: bytes) -> None:
+    four = tcp.write(Segment(SMSC, ESME, 1, ACK, data), 1)[14:]
+    assert ones_complement_sum(four[:20]) == 0xFFFF
+    assert ones_complement_sum(four[12:20] + struct.pack(">HH", 6, len(four) - 20) + four[20:]) == 0xFFFF
+    six = tcp.write(Segment(("2001:db8::1", 1), ("2001:db8::2", 2), 1, ACK, data), 1)[14:]
+    assert ones_complement_sum(six[8:40] + struct.pack(">II", len(six) - 40, 6) + six[40:]) == 0xFFFF
 
 
 def test_connections_stay_apart_and_their_frames_in_the_order_of_time() -> None:
@@ -101,9 +119,8 @@ def test_a_password_never_reaches_a_capture() -> None:
 
 @pytest.mark.parametrize("order", [pytest.param(order, id=str(order)) for order in permutations(range(3))])
 def test_segments_out_of_order_are_put_in_order(order: tuple[int, ...]) -> None:
-    opening = [tcp.write(Segment(SMSC, ESME, 999, SYN, b""), 0)]
     packets = segments([b"".join(TEXTS[:2]), TEXTS[2][:20], TEXTS[2][20:]])
-    assert heard(opening + [packets[place] for place in order]) == TEXTS[:3]
+    assert heard([packets[place] for place in order], syn=True) == TEXTS[:3]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +131,15 @@ def test_what_was_sent_again_is_taken_once(first: int) -> None:
     once = segments([stream[:70], stream[70:100], stream[100:]], first)
     again = segments([stream[:100]], first)
     assert heard([once[0], once[0], once[1], *again, once[2], once[1]]) == TEXTS
+    assert heard([once[0], *again, once[1], once[2]]) == TEXTS
+
+
+def test_of_two_segments_that_begin_alike_the_longer_one_counts() -> None:
+    stream = b"".join(TEXTS)
+    first, long, rest = segments([stream[:70], stream[70:150], stream[150:]])
+    short = segments([stream[:70], stream[70:100]])[1]
+    for both in ((long, short), (short, long)):
+        assert heard([*both, first, rest], syn=True) == TEXTS
 
 
 def test_a_keep_alive_is_no_data() -> None:

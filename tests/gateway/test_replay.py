@@ -214,7 +214,7 @@ async def test_a_recording_is_played_in_its_time_divided_by_the_speed() -> None:
     tapes = link(*(mo(n, b"%d" % n) for n in range(1, 6)), step=timedelta(seconds=1))
     begun = asyncio.get_running_loop().time()
     _, esme = await played(Recording.of(tapes), lambda pdu: (0, []), speed=10)
-    assert asyncio.get_running_loop().time() - begun > 0.39
+    assert 0.39 < asyncio.get_running_loop().time() - begun < 3.9
     assert [pdu.short_message for pdu in esme.delivered] == [b"1", b"2", b"3", b"4", b"5"]
 
 

@@ -112,7 +112,8 @@ async def test_a_second_reply_to_one_command_is_extra() -> None:
     assert (result.answered, result.extra) == (10, 1)
 
 
-async def test_a_second_segment_is_no_second_reply() -> None:
+@pytest.mark.parametrize("phones", [pytest.param(5, id="phones take turns"), pytest.param(1, id="the same phone next")])
+async def test_a_second_segment_is_no_second_reply(phones: int) -> None:
     def long_reply(pdu: DeliverSm, number: int) -> list[SubmitSm]:
         replies = []
         for part in plan("x" * 200, Style(), 1):
@@ -121,7 +122,7 @@ async def test_a_second_segment_is_no_second_reply() -> None:
             replies.append(segment)
         return replies
 
-    result, _ = await outcome(Plan(linger=SOON, messages=5, phones=5), long_reply)
+    result, _ = await outcome(Plan(linger=SOON, messages=5, phones=phones), long_reply)
     assert (result.answered, result.extra) == (5, 0)
 
 

@@ -60,7 +60,9 @@ def dissected(capture: Path) -> list[Pairs]:
 def complaints(capture: Path) -> bytes:
     """The frames that are malformed, or whose TCP is not as it should be."""
     assert tshark is not None
-    command = [tshark, "-r", str(capture), "-Y", "_ws.malformed || tcp.analysis.flags"]
+    wrong = "_ws.malformed || tcp.analysis.flags || tcp.checksum.status == Bad || ip.checksum.status == Bad"
+    checks = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
+    command = [tshark, "-r", str(capture), *checks, "-Y", wrong]
     return subprocess.run(command, capture_output=True, timeout=50, check=True).stdout
 
 
