@@ -106,6 +106,11 @@ async def test_a_part_is_in_the_store_when_it_is_acknowledged(toy: Toy, network:
         assert await notes(after) == (NOTED,)
 
 
+async def test_each_part_may_reach_a_platform_that_was_just_started(toy: Toy, service: Service) -> None:
+    async with toy.network(service, fresh=True) as network:
+        assert await network.phone(LAN).text(LONG, CODE, parts=3, order=[3, 1, 2]) == f"done {len(NOTED)}"
+
+
 async def test_parts_meet_over_three_binds_of_an_account_within_one_batch(network: Network) -> None:
     sessions = [opened(network) for _ in range(3)]
     assert await come(network, cut_into(LONG, 3, "a"), sessions) == [ROK] * 3

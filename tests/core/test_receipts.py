@@ -68,6 +68,14 @@ async def test_a_receipt_without_an_id_that_comes_twice_is_told_once(network: Ne
     assert await told(network) == ["delivered"]
 
 
+async def test_a_final_receipt_without_an_id_follows_one_that_came_on_the_way(network: Network) -> None:
+    message = await asked(network)
+    for state, expected in ((ENROUTE, []), (DELIVERED, ["delivered"])):
+        assert await come(network, message.id & 0xFFFF, state=state) == ROK
+        assert await told(network) == expected
+        assert await rows(network, "SELECT state FROM receipt") == [(state.value,)]
+
+
 @pytest.mark.parametrize("wrong", ["reference", "number", "account", "no reference"])
 async def test_a_receipt_without_an_id_of_another_message_is_not_ours(network: Network, wrong: str) -> None:
     message = await asked(network)
