@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -507,3 +508,11 @@ async def test_faults_come_and_go_over_http() -> None:
             assert answer.status == 404
         async with http.post("/faults", json={"kind": "status", "on": "receipt"}) as answer:
             assert answer.status == 400 and "does not go with" in (await answer.json())["detail"]
+
+
+def test_the_page_of_the_docs_lists_every_kind_and_every_number() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    for kind, meaning in KINDS.items():
+        assert f"| `{kind}` | {meaning} |" in page
+    for digits, (_, meaning) in MAGIC.items():
+        assert f"| …9000{digits} | {meaning} |" in page

@@ -465,7 +465,7 @@ async def test_what_happens_on_any_phone_is_told_to_who_watches() -> None:
             simulator.phone(ME).text("CM", to="9105")
             await esme.delivered()
             await esme.ask(submit())
-            told = []
+            told: list[bytes] = []
             async with asyncio.timeout(5):
                 while len(told) < 2:
                     if line := (await stream.content.readline()).strip():
