@@ -163,12 +163,39 @@ async def test_a_drained_account_still_takes_commands_and_comes_back(world: Worl
     assert await world.went_by() == "one"
 
 
-async def test_a_message_that_the_smsc_refuses_is_not_tried_by_another_account(world: World) -> None:
-    world.one.answers[smpp.SubmitSm] = lambda pdu: [smpp.SubmitSmResp(pdu.sequence, 0x0B)]
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(0x0B, SendOutcome.PERMANENT), (0x08, SendOutcome.TEMPORARY)], ids=["for good", "for now"]
+)
+async def test_a_message_that_the_smsc_refuses_is_not_tried_by_another_account(
+    world: World, status: int, outcome: SendOutcome
+) -> None:
+    world.one.answers[smpp.SubmitSm] = lambda pdu: [smpp.SubmitSmResp(pdu.sequence, status)]
     await world.start()
     result = await world.send.result(world.send(account=""))
-    assert (result.outcome, result.account) == (SendOutcome.PERMANENT, "one")
+    assert (result.outcome, result.account) == (outcome, "one")
     assert world.two.of(smpp.SubmitSm) == []
+
+
+@pytest.mark.parametrize("status", [0x0B, None], ids=["refused for good", "not answered"])
+async def test_a_segment_that_decides_for_its_message_is_not_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: int | None
+) -> None:
+    monkeypatch.setattr(sending, "SEGMENTS_AGAIN_AFTER_S", (0.0,))
+
+    def answer(pdu: smpp.SubmitSm) -> list[smpp.Pdu]:
+        if pdu.short_message[5] != 2:
+            return [smpp.SubmitSmResp(pdu.sequence, 0, message_id=b"1")]
+        return [] if status is None else [smpp.SubmitSmResp(pdu.sequence, status)]
+
+    world.one.answers[smpp.SubmitSm] = answer
+    await world.start()
+    sent = world.send("a" * 307, account="")
+    await until(lambda: len(world.one.of(smpp.SubmitSm)) == 3)
+    if status is None:
+        world.lose("one")
+    expected = SendOutcome.UNANSWERED if status is None else SendOutcome.PERMANENT
+    assert (await world.send.result(sent)).outcome is expected
+    assert len(world.one.of(smpp.SubmitSm)) == 3
 
 
 async def test_segments_that_were_refused_for_now_are_sent_again_alone(
