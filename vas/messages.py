@@ -82,7 +82,7 @@ class Part(msgspec.Struct, frozen=True):
     octets: bytes
     """Its user data without headers. Text may be cut anywhere, even inside a character."""
     coding: str
-    """How to read the octets, in the gateway's words; the first part's holds for all."""
+    """How to read the octets, in the gateway's words."""
 
 
 class Inbound(msgspec.Struct, frozen=True):
