@@ -14,6 +14,7 @@ from rich.markup import escape
 from vas.commands import plain_errors, traffic
 from vas.commands.accounts import accounts_app, binds, reload
 from vas.commands.loop import run_to_end
+from vas.commands.messages import messages
 from vas.errors import Refused, VasError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ app.add_typer(accounts_app, name="accounts")
 app.add_typer(config_app, name="config")
 app.add_typer(db_app, name="db")
 app.command()(binds)
+app.command()(messages)
 app.command()(reload)
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="VAS_CONFIG", help="The settings.")]

@@ -273,6 +273,16 @@ async def test_the_commands_show_and_steer_the_accounts(world: World) -> None:
     assert "stopped" in (await world.vas("accounts", "stop", "main"))[1]
 
 
+async def test_the_messages_of_a_number_are_listed_without_their_texts(world: World) -> None:
+    world.main.phone(ANN).text("CM 0987654321", "9105")
+    row = await message(world, "delivered")
+    status, shown = await world.vas("messages", "0987654321")
+    assert (status, str(row) in shown, "delivered" in shown) == (0, True, True)
+    assert "0912345678" not in shown
+    assert "nothing is kept" in (await world.vas("messages", "0999999999"))[1]
+    assert (await world.vas("messages", "x"))[0] == 2
+
+
 async def test_the_reload_command_shows_and_then_does(world: World) -> None:
     world.write("window = 7\n")
     status, shown = await world.vas("reload", "--dry-run")

@@ -1,0 +1,29 @@
+"""`vas messages NUMBER`: what a subscriber sent and was sent."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from vas.commands import plain_errors
+from vas.commands.accounts import CONFIG
+from vas.commands.desk import Config, KeyFile, Url, desk
+
+_COLOURS = {"delivered": "green", "answered": "green", "failed": "red", "expired": "red", "unknown": "yellow"}
+
+
+def messages(number: str, url: Url = "", key_file: KeyFile = None, config: Config = CONFIG) -> None:
+    """List the latest messages of a number, newest first; numbers are masked, texts left out."""
+    with plain_errors():
+        page = desk(url, key_file, config).get(f"/admin/v1/messages?msisdn={quote(number, safe='')}")
+    table = Table("id", "at", "", "code", "service", "state", box=None)
+    for each in page["items"]:
+        state = each["state"]
+        table.add_row(
+            each["id"], each["at"][:19].replace("T", " "), "→" if each["direction"] == "out" else "←",
+            escape(each["code"]), each["service"], f"[{_COLOURS.get(state, 'default')}]{state}[/]",
+        )  # fmt: skip
+    Console(highlight=False).print(table if page["items"] else "nothing is kept of this number")
