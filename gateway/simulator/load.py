@@ -81,7 +81,7 @@ class Load:
     """`await start()`, let an ESME bind to `port`, `await run()` once, `await stop()`."""
 
     def __init__(self, settings: Settings, plan: Plan) -> None:
-        self._plan = plan
+        self.plan = plan
         self._smsc = Smsc(settings, self._accept, settled=self._settled)
         self._smsc.faults = Faults(settings.seed, settings.faults, magic=False) if settings.faults else None
         self._scripts = plan.scripts()
@@ -120,7 +120,7 @@ class Load:
 
     async def bound(self) -> None:
         """Return once the plan's receivers are there."""
-        await self._smsc.delivery.receivers(self._plan.binds)
+        await self._smsc.delivery.receivers(self.plan.binds)
 
     def enough(self) -> None:
         """Send no more commands; run() returns when those that were sent have their replies."""
@@ -133,15 +133,15 @@ class Load:
         await self.bound()
         started, cpu = time.perf_counter(), time.process_time()
         self._replied_at = started
-        if self._plan.rate is None:
+        if self.plan.rate is None:
             self._closed_loop = True
-            self._send(self._plan.outstanding)
+            self._send(self.plan.outstanding)
         else:
-            await self._pace(self._plan.rate, started)
+            await self._pace(self.plan.rate, started)
         await self._replies()
         cpu = time.process_time() - cpu
         missing = len(self._awaited)
-        await asyncio.sleep(self._plan.linger.total_seconds())
+        await asyncio.sleep(self.plan.linger.total_seconds())
         return self._result(missing, self._replied_at - started, cpu)
 
     async def _pace(self, rate: float, started: float) -> None:
@@ -158,7 +158,7 @@ class Load:
     def _patience(self) -> float:
         """Seconds left; none are lost while no reply is awaited."""
         silence = time.perf_counter() - self._replied_at if self._awaited else 0.0
-        return self._plan.patience.total_seconds() - silence
+        return self.plan.patience.total_seconds() - silence
 
     def _send(self, number: int) -> None:
         number = min(number, self._messages - self._sent, len(self._idle))
@@ -179,7 +179,7 @@ class Load:
         elif not _further_segment(pdu):
             self._extra += 1
         id = self._smsc.new_id()
-        if self._plan.receipts and pdu.registered_delivery:
+        if self.plan.receipts and pdu.registered_delivery:
             self._owe_receipt(id, session, pdu)
         return 0, b"%d" % id
 
@@ -216,7 +216,7 @@ class Load:
         return True
 
     def _owe_receipt(self, id: int, session: Session, pdu: Submission) -> None:
-        self._owed_receipts += self._plan.receipts
+        self._owed_receipts += self.plan.receipts
         if self._owed_receipts >= 1:
             self._owed_receipts -= 1
             asyncio.get_running_loop().call_soon(self._report, id, session, pdu)

@@ -32,34 +32,33 @@ def plan_of(mix: Mix, rate: float, binds: int, messages: int, outstanding: int) 
     )  # fmt: skip
 
 
-async def load(settings: Settings, plan: Plan, duration: timedelta | None, console: Console) -> Result:
-    """Wait for the plan's binds, send until `messages` or `duration` are over, and show both; raises OSError for a port
-    in use."""
-    load = Load(settings, plan)
+async def run(load: Load, duration: timedelta | None, console: Console) -> Result:
+    """Wait for the plan's binds, send until its messages or `duration` are over, and show both.
+
+    Raises OSError for a port in use.
+    """
     await load.start()
     try:
-        with console.status(f"SMPP on {settings.host}:{load.port}; waiting for {plan.binds} binds …"):
+        with console.status(f"SMPP on port {load.port}; waiting for {load.plan.binds} binds …"):
             await load.bound()
         running = asyncio.create_task(load.run())
         if duration is not None:
             asyncio.get_running_loop().call_later(duration.total_seconds(), load.enough)
-        await _show(load, running, plan, duration, console)
+        await _show(load, running, duration, console)
         return await running
     finally:
         await load.stop()
 
 
-async def _show(
-    load: Load, running: asyncio.Task[Result], plan: Plan, duration: timedelta | None, console: Console
-) -> None:
+async def _show(load: Load, running: asyncio.Task[Result], duration: timedelta | None, console: Console) -> None:
     began = time.monotonic()
     columns = (BarColumn(), TaskProgressColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=plan.messages)
+        task = bar.add_task("", total=load.plan.messages)
         while not running.done():
             await asyncio.wait((running,), timeout=SHOWN_EVERY_SECONDS)
             at, seconds = load.progress, max(time.monotonic() - began, 0.001)
-            expected = plan.messages
+            expected = load.plan.messages
             if duration is not None:
                 expected = min(expected, int(at.answered / seconds * max(duration.total_seconds(), seconds)))
             words = f"{at.answered / seconds:,.0f}/s, {at.outstanding:,} outstanding, p99 {at.p99_ms:,.1f} ms"

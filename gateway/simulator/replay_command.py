@@ -14,7 +14,6 @@ from gateway.simulator.anonymous import Anonymiser
 from gateway.simulator.decoded import to_line
 from gateway.simulator.recording import Recording
 from gateway.simulator.replay import Replay, Summary
-from gateway.simulator.settings import Settings
 from gateway.simulator.tape import read
 from vas.errors import ConfigError
 
@@ -49,14 +48,13 @@ def recording(source: Path, account: str) -> Recording:
         raise ConfigError(f"{source}: {error}") from None
 
 
-async def play(recorded: Recording, settings: Settings, speed: float, binds: int, console: Console) -> Summary:
+async def play(replay: Replay, binds: int, console: Console) -> Summary:
     """Wait for the binds, play, show how far it is; raises OSError for a port in use."""
-    replay = Replay(recorded, settings, speed)
     await replay.start()
     try:
-        with console.status(f"SMPP on {settings.host}:{replay.port}; waiting for {binds} binds …"):
-            running = asyncio.create_task(replay.run(binds))
+        with console.status(f"SMPP on port {replay.port}; waiting for {binds} binds …"):
             await replay.bound(binds)
+        running = asyncio.create_task(replay.run(binds))
         with Progress(console=console, transient=True) as bar:
             task = bar.add_task("playing", total=1.0)
             while not running.done():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from gateway.pdu import (
     RESPONSE,
@@ -27,6 +29,7 @@ from gateway.simulator.anonymous import Anonymiser
 from gateway.simulator.decoded import Taped
 from gateway.simulator.recording import Recording
 from gateway.simulator.replay import Replay, Summary
+from gateway.simulator.replay_command import play
 from gateway.simulator.tape import Tape, read
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -90,12 +93,11 @@ def polite(pdu: DeliverSm) -> tuple[int, list[SubmitSm]]:
 
 async def played(recording: Recording, answers: Answers, speed: float = 100.0) -> tuple[Summary, Esme]:
     replay = Replay(recording, SETTINGS, speed, patience_seconds=0.3)
-    await replay.start()
     esme = Esme(answers)
+    running = asyncio.create_task(play(replay, 1, Console(file=io.StringIO())))
+    await asyncio.sleep(0.02)
     await asyncio.get_running_loop().create_connection(lambda: esme, "127.0.0.1", replay.port)
-    summary = await asyncio.wait_for(replay.run(), 20)
-    await replay.stop()
-    return summary, esme
+    return await asyncio.wait_for(running, 20), esme
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from gateway.pdu import BindTransceiver, DeliverSm, DeliverSmResp, SubmitSm, Unb
 from gateway.segments import plan
 from gateway.simulator import Settings
 from gateway.simulator.load import Load, Plan, Result
-from gateway.simulator.load_command import plan_of, settings_of, table
+from gateway.simulator.load_command import plan_of, run, settings_of, table
 from gateway.simulator.load_plan import Command, read_mix
 from gateway.style import Style
 from vas.errors import ConfigError
@@ -305,3 +305,16 @@ async def test_the_table_tells_what_came_back() -> None:
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert re.search(r"answered +│ +10 ", shown) and re.search(r"answered RTHROTTLED +│ +3 ", shown)
+
+
+async def test_a_load_in_the_terminal_waits_shows_and_comes_to_its_end() -> None:
+    load = Load(Settings(port=0, accounts={"vas": "secret"}), Plan(messages=10**9, linger=SOON, phones=20))
+    console = Console(width=120, file=io.StringIO(), force_terminal=True)
+    running = asyncio.create_task(run(load, timedelta(milliseconds=400), console))
+    await asyncio.sleep(0.1)
+    platform = Platform(lambda pdu, _: [reply(pdu)])
+    await asyncio.get_running_loop().create_connection(lambda: platform, "127.0.0.1", load.port)
+    result = await asyncio.wait_for(running, 20)
+    assert result.complete and result.answered > 0
+    assert isinstance(console.file, io.StringIO)
+    assert "waiting for 1 binds" in console.file.getvalue() and "outstanding" in console.file.getvalue()

@@ -28,14 +28,14 @@ box-allow-ip = 127.0.0.1
 log-file = "{folder}/bearerbox.log"
 log-level = {log_level}
 dlr-storage = internal
-smsbox-max-pending = {window}
+smsbox-max-pending = {between}
 {store}
 group = smsbox
 bearerbox-host = 127.0.0.1
 sendsms-port = {sendsms}
 log-file = "{folder}/smsbox.log"
 log-level = {log_level}
-max-pending-requests = {window}
+max-pending-requests = {between}
 
 group = sendsms-user
 username = tester
@@ -82,8 +82,8 @@ class Kannel:
         if store == "spool":
             (folder / "spool").mkdir()
         text = _CORE.format(
-            admin=admin, boxes=boxes, sendsms=self.sendsms_port, folder=folder, reply=reply, window=window, store=kept,
-            log_level=log_level,
+            admin=admin, boxes=boxes, sendsms=self.sendsms_port, folder=folder, reply=reply, store=kept,
+            between=10 * window, log_level=log_level,
         )  # fmt: skip
         for number in range(binds):
             text += _BIND.format(

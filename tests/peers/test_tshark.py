@@ -9,15 +9,17 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from gateway import pdu as smpp
 from gateway import tags
 from gateway.pdu import PDUS, RESPONSE, DeliverSm, Pdu, SubmitSm, SubmitSmResp, decode
-from gateway.simulator import Settings, Simulator, pcap
+from gateway.simulator import Settings, Simulator, dialects, pcap, texting
 from gateway.simulator.decoded import Taped, tag_name
+from gateway.simulator.dialects import Turn
+from gateway.simulator.settings import LongMessages
 from gateway.simulator.tape import Tape, read
 from tests.gateway.test_tape import talk
 
@@ -183,8 +185,19 @@ SPECIAL: dict[str, Pdu] = {
 }
 
 
+def simulated() -> Iterator[Pdu]:
+    """What the simulator sends: each dialect of USSD, each way of a long text."""
+    for dialect in get_args(dialects.Dialect):
+        for what in ("dial", "answer", "abort"):
+            yield dialects.deliver(Turn(what, "84912345678", "105", "*105#", session=77, sequence=1), dialect)
+    for marks in get_args(LongMessages):
+        for text in ("long " * 60, "Chào " * 60):
+            yield from (pdu for _, pdu in texting.sms("84912345678", "9105", text, 7, marks))
+
+
 def test_every_pdu_is_read_alike(tmp_path: Path) -> None:
     pdus = [filled(kind, sequence) for sequence, kind in enumerate(PDUS, 1)]
+    pdus += simulated()
     pdus += SPECIAL.values()
     conversations, capture = pcap.Conversations(), pcap.opening()
     for step, pdu in enumerate(pdus):

@@ -48,8 +48,8 @@ def load(
 
     Exit status 1 where a command had no reply, or two.
     """
-    from gateway.simulator.load_command import load as run_load
-    from gateway.simulator.load_command import plan_of, settings_of, table
+    from gateway.simulator.load import Load
+    from gateway.simulator.load_command import plan_of, run, settings_of, table
     from gateway.simulator.load_plan import Mix, read_mix
 
     with plain_errors():
@@ -57,7 +57,7 @@ def load(
         settings = settings_of(mixed, port, system_id, password, seed)
         plan = plan_of(mixed, rate, binds, messages or (WITHOUT_END if seconds else MESSAGES), outstanding)
         duration = timedelta(seconds=seconds) if seconds else None
-        result = run_to_end(_listening(run_load(settings, plan, duration, Console(stderr=True)), port))
+        result = run_to_end(_listening(run(Load(settings, plan), duration, Console(stderr=True)), port))
         Console().print(table(result))
         raise typer.Exit(0 if result.complete else 1)
 
@@ -93,6 +93,7 @@ def replay(
 ) -> None:
     """Play the SMSC's side of a recording against the platform, and tell what went otherwise; exit status 1 then."""
     from gateway.simulator import Settings
+    from gateway.simulator.replay import Replay
     from gateway.simulator.replay_command import play, show
     from gateway.simulator.replay_command import recording as read_recording
 
@@ -101,7 +102,8 @@ def replay(
         if not recorded.delivered:
             raise ConfigError(f"{recording}: there is nothing in it that an SMSC delivered")
         settings = Settings(port=port, accounts={system_id: password})
-        summary = run_to_end(_listening(play(recorded, settings, speed, binds, Console(stderr=True)), port))
+        player = Replay(recorded, settings, speed)
+        summary = run_to_end(_listening(play(player, binds, Console(stderr=True)), port))
         show(summary, Console())
         raise typer.Exit(0 if summary.same else 1)
 
