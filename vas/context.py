@@ -12,7 +12,7 @@ from vas.journal import restored
 from vas.messages import Msisdn
 from vas.remembering import C, D, Remembering, S
 from vas.replies import Reply, Suspended
-from vas.sending import BINARY, Content, Terms, aware_ms, binary, in_ms
+from vas.sending import BINARY, USUAL, Content, Terms, aware_ms, binary, in_ms
 from vas.store.rows import OutboxRow
 from vas.texts import fitting
 from vas.unit import job_row
@@ -76,7 +76,7 @@ class Context(Remembering[C, S]):
         receiver = await self._known(to)
         language = receiver.language or self._platform.language
         text = fitting(self._service.texts.render(key, language, params), accents=self._accents(receiver), screen=True)
-        row = self._letterhead.row(self.unit, to, Content(key, text, params), Terms(), "notice")
+        row = self._letterhead.row(self.unit, to, Content(key, text, params), USUAL, "notice")
         return self._send(step, row)
 
     async def push(self, to: Msisdn, dialled: str) -> int:
@@ -172,7 +172,7 @@ class Context(Remembering[C, S]):
     def answer(self, reply: Reply) -> OutboxRow:
         """The row that carries a reply to the sender by SMS."""
         content = Content(reply.key, self._written(self._subscriber, reply.key, reply.params), reply.params)
-        return self._letterhead.row(self.unit, self.sender, content, Terms())
+        return self._letterhead.row(self.unit, self.sender, content, USUAL)
 
 
 def call_key(cause: int, place: int) -> str:

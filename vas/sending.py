@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -45,8 +44,10 @@ class Terms(NamedTuple):
     flash: bool = False
 
 
-@dataclass(frozen=True)
-class Letterhead:
+USUAL = Terms()
+
+
+class Letterhead(NamedTuple):
     """What all messages of one run have in common."""
 
     mounted: Mounted
