@@ -28,6 +28,8 @@ PURE = {
     *("gateway.pdu", "gateway.text", "gateway.receipts", "gateway.receipt_ids", "gateway.status"),
     *("gateway.ussd", "gateway.ussd_dialects"),
     *("gateway.segments", "gateway.writing", "gateway.udh", "gateway.national", "gateway.packing", "gateway.style"),
+    *("gateway.simulator.decoded", "gateway.simulator.anonymous", "gateway.simulator.recording"),
+    *("gateway.simulator.tcp", "gateway.simulator.pcap", "gateway.simulator.streams"),
     *("vas.triggers", "vas.texts", "vas.talk", "vas.numbering", "vas.alphabet", "vas.statuses"),
 }
 WORLD = {"asyncio", "socket", "sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "time"}

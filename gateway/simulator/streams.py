@@ -1,4 +1,4 @@
-"""The SMPP frames in a capture's packets: TCP put in order, connections told apart, both ends named. No I/O."""
+"""The SMPP frames in a capture's packets: TCP put in order, connections told apart, both ends named. Pure."""
 
 from __future__ import annotations
 
