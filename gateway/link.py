@@ -66,8 +66,8 @@ class Link(asyncio.Protocol):
         self.takes_tlvs = False
         """Whether the peer understands optional parameters."""
         self.heard_at = self.wrote_at = 0.0
-        self.unanswered_from = 0.0
-        """When the last request was written that had no response in time."""
+        self.missed_at = 0.0
+        """When it was last found that a request has no response in time."""
         self.arrived_at = 0.0
         """The earliest time at which what was read last can have come."""
         self.error = ""
@@ -113,8 +113,8 @@ class Link(asyncio.Protocol):
 
     @property
     def doubted(self) -> bool:
-        """Whether the peer has said nothing since a request that had no response: no more is risked on it then."""
-        return self.heard_at <= self.unanswered_from
+        """Whether the peer has been silent since a request was found without response: no more is risked on it then."""
+        return self.heard_at <= self.missed_at
 
     def submit(self, pdu: Pdu, done: Done) -> None:
         """Send a request that takes a place in the window; only where there is `room`.

@@ -97,7 +97,7 @@ class Watch:
         used = link.window_used
         for request in link.requests.overdue(now):
             link.counters.timeouts += 1
-            link.unanswered_from = request.written_at
+            link.missed_at = now
             log.warning("smpp.response_missing", account=link.settings.name, command_id=request.command_id)
             request.done(None)
         link.tell_room(used)
