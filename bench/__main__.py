@@ -1,6 +1,7 @@
 """How many commands a second, and how fast each: the platform under the simulator's load, on this machine.
 
-Two processes on loopback: the simulator with its phones, and `vas run` over a SQLite file on a real disk.
+Two processes on loopback: the simulator with its phones, and `vas run` over a SQLite file on a real disk. Before that
+the codec alone, and the gateway without a store.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import Progress
 
+from bench.gateway import WINDOWS, measure_codec, measure_round_trips
 from bench.measure import SCENARIOS, Figures, Scenario, Wrong, free_port, measure_floor, measure_platform
 from bench.process import Died, PlatformProcess, scratch
 from bench.profiled import shown
-from bench.report import Row, markdown
+from bench.report import Row, gateway_markdown, markdown
 from vas.assembly import event_loop
 
 KEPT = Path(__file__).with_name("last.md")
@@ -37,9 +39,13 @@ class Size(NamedTuple):
     """Commands of one run at full speed."""
     half_s: float
     """How long one run at half of it lasts."""
+    submissions: int
+    """submit_sm of one run of the gateway without a store."""
+    smpplib: int
+    """… of smpplib's classes in its place."""
 
 
-SIZES = {"full": Size(3, 30_000, 5.0), "quick": Size(1, 5_000, 1.5)}
+SIZES = {"full": Size(3, 30_000, 5.0, 60_000, 10_000), "quick": Size(1, 5_000, 1.5, 10_000, 2_000)}
 
 
 async def bench(size: Size, progress: Progress) -> list[Row]:
@@ -126,8 +132,21 @@ async def profile(progress: Progress) -> str:
     return "\n".join(texts)
 
 
+async def gateway(size: Size, progress: Progress) -> str:
+    """The codec, and submit_sm to response."""
+    work = progress.add_task("codec", total=1 + len(WINDOWS))
+    codec = await asyncio.to_thread(measure_codec)
+    trips = []
+    for window in WINDOWS:
+        progress.update(work, description=f"gateway, window {window}", advance=1)
+        trips.append(await measure_round_trips(window, size.submissions, size.runs, size.smpplib))
+    progress.update(work, advance=1)
+    return gateway_markdown(codec, trips)
+
+
 async def table(size: Size, progress: Progress) -> str:
-    return markdown(await bench(size, progress), size.runs, size.full)
+    without_a_store = await gateway(size, progress)
+    return "\n".join([markdown(await bench(size, progress), size.runs, size.full), without_a_store])
 
 
 def main() -> None:
@@ -135,6 +154,7 @@ def main() -> None:
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--quick", action="store_true", help="less than a minute, for a first look")
     kinds.add_argument("--soak", action="store_true", help=f"memory over {SOAK:,} commands; kept in {SOAKED.name}")
+    kinds.add_argument("--gateway", action="store_true", help="only the codec, and the gateway without a store")
     kinds.add_argument("--profile", action="store_true", help="which functions the time goes to")
     options = parser.parse_args()
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -142,6 +162,8 @@ def main() -> None:
             work, kept = soak(progress), SOAKED
         elif options.profile:
             work, kept = profile(progress), None
+        elif options.gateway:
+            work, kept = gateway(SIZES["full"], progress), None
         elif options.quick:
             work, kept = table(SIZES["quick"], progress), None
         else:
