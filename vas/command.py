@@ -215,9 +215,12 @@ class Command:
     # -- seen before?
 
     def _hash(self) -> bytes:
-        inbound = self.inbound
+        inbound, part = self._came, self._came.part
         if inbound.message_id:
             source = b"\0".join((b"id", inbound.account.encode(), inbound.message_id.encode()))
+            if part is not None:
+                # Some SMSCs give all parts of a message the one id.
+                source += f"\0{part.reference}\0{part.number}".encode()
         else:
             source = b"\0".join((b"copy", inbound.account.encode(), inbound.identity))
         return blake2b(source, key=self.core.hash_key, digest_size=16).digest()

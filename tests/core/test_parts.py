@@ -176,6 +176,17 @@ async def test_a_redelivered_part_does_not_run_the_command_again(network: Networ
     assert await rows(network, "SELECT result, copies FROM inbox") == [("answered", int(again == 3))]
 
 
+async def test_the_parts_of_a_message_may_have_one_id_and_a_copy_of_one_is_known_by_it(network: Network) -> None:
+    session, parts = opened(network), cut_into(LONG, 3, "a")
+    for ordinal, part in enumerate([parts[0], parts[0], *parts[1:], parts[2]], 1):
+        command = inbound(network, "", session=session, ordinal=ordinal, part=part, message_id="one")
+        assert await offer(network, command) == ROK
+        network.node.dispatch.session_confirmed(session, ordinal)
+    await network.pass_time(WAIT)
+    assert await notes(network) == (NOTED,)
+    assert await rows(network, "SELECT result, copies FROM inbox") == [("answered", 1)]
+
+
 async def test_all_parts_redelivered_after_the_line_fell_run_nothing_again(network: Network) -> None:
     parts, session = cut_into(LONG, 3, "a"), opened(network)
     await come(network, parts, [session] * 3)
