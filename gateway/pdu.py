@@ -45,8 +45,11 @@ ShortMessage = Annotated[bytes, "sm_length"]
 """At most 255 octets, preceded on the wire by their number."""
 
 
-class Pdu(msgspec.Struct):
-    """What every PDU has. `tlvs` keeps the order and the duplicates of the wire."""
+class Pdu(msgspec.Struct, gc=False):
+    """What every PDU has. `tlvs` keeps the order and the duplicates of the wire.
+
+    Octets and numbers refer to nothing, so the cyclic garbage collector need not look at them.
+    """
 
     command_id: ClassVar[int]
 
