@@ -66,6 +66,7 @@ async def test_a_text_is_replaced(peer: Peer, account: Account) -> None:
 
 PROBLEMS = [
     pytest.param(lambda pdu: [smpp.GenericNack(pdu.sequence, 0x03)], "the SMSC has no query_sm", 0x03, id="nack"),
+    pytest.param(lambda pdu: [smpp.GenericNack(pdu.sequence, 0xFF)], "the SMSC has no query_sm", 0xFF, id="other nack"),
     pytest.param(lambda pdu: [smpp.QuerySmResp(pdu.sequence, 0x03)], "the SMSC has no query_sm", 0x03, id="RINVCMDID"),
     pytest.param(lambda pdu: [smpp.QuerySmResp(pdu.sequence, 0x0C)], "Invalid Message ID (RINVMSGID)", 0x0C, id="id"),
     pytest.param(lambda pdu: [smpp.QuerySmResp(pdu.sequence, 0x67)], "query_sm request failed", 0x67, id="failed"),
@@ -107,11 +108,11 @@ async def test_without_a_connection_nothing_is_asked(account: Account) -> None:
 async def test_a_receiver_asks_nothing(peer: Peer, core: Core, start: Network) -> None:
     gateway, _ = await start(bind="transmitter+receiver")
     await until(lambda: len(core.sessions) == 2)
-    await gateway.account("main").query("7F", "9105")
-    asking = next(
-        connection for connection in peer.connections if isinstance(connection.received[0], smpp.BindTransmitter)
-    )
-    assert [type(pdu) for pdu in asking.received] == [smpp.BindTransmitter, smpp.QuerySm]
+    for _ in range(4):
+        assert (await gateway.account("main").query("7F", "9105")).problem == ""
+    asking = {type(connection.received[0]): connection.received for connection in peer.connections}
+    assert [type(pdu) for pdu in asking[smpp.BindTransmitter][1:]] == [smpp.QuerySm] * 4
+    assert len(asking[smpp.BindReceiver]) == 1
 
 
 TIMES = [

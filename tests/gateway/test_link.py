@@ -12,7 +12,7 @@ from gateway import pdu as smpp
 from gateway.confirmation import Answers
 from gateway.watch import TICK_SECONDS
 from tests.gateway.conftest import Network
-from tests.gateway.peer import Core, Peer, mo, until
+from tests.gateway.peer import PATIENCE_SECONDS, Core, Peer, mo, until
 from vas.messages import RTHROTTLED, RX_T_APPN, SendOutcome
 
 QUICK = timedelta(milliseconds=150)
@@ -219,6 +219,18 @@ async def test_a_dead_link_is_left(peer: Peer, start: Network) -> None:
     await until(lambda: gateway.binds()[0].last_error)
     assert gateway.binds()[0].last_error == "no response to enquire_link"
     await peer.bound(2)
+
+
+async def test_a_link_that_is_heard_lives_whatever_it_does_not_answer(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.EnquireLink] = lambda pdu: []
+    gateway, _ = await start(enquire_every=QUICK, response_timer=QUICK)
+    connection = await peer.bound()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not gateway.binds()[0].counters.timeouts:
+            connection.send(mo())
+            await asyncio.sleep(0.01)
+    assert not connection.lost
+    assert len(peer.connections) == 1
 
 
 async def test_stopping_waits_for_both_sides_then_unbinds(peer: Peer, core: Core, start: Network) -> None:

@@ -12,6 +12,7 @@ from gateway.requests import Requests
 from gateway.session_rules import MAY_REQUEST, BindType, LinkState, refusal
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Core, Peer, mo, until
+from vas.errors import SmppError
 from vas.messages import SendOutcome
 
 OK, STATE, UNKNOWN = 0, 0x04, 0x03
@@ -57,6 +58,16 @@ def test_what_an_smsc_may_send_in_each_state(pdu: type[smpp.Pdu], statuses: tupl
 )
 def test_what_an_esme_may_send_by_each_bind(pdu: type[smpp.Pdu], bind_types: set[str]) -> None:
     assert {bind_type for bind_type, allowed in MAY_REQUEST.items() if pdu.command_id in allowed} == bind_types
+
+
+async def test_a_request_that_the_bind_does_not_allow_is_never_written(core: Core, peer: Peer, start: Network) -> None:
+    gateway, _ = await start(bind="transmitter+receiver")
+    await until(lambda: len(core.sessions) == 2)
+    receiving = next(iter(gateway.account("main")._departures.binds))
+    assert receiving.link is not None
+    with pytest.raises(SmppError, match="not for a receiver"):
+        receiving.link.submit(smpp.SubmitSm(), lambda response: None)
+    assert receiving.link.window_used == 0
 
 
 async def test_before_the_bind_enquire_link_is_answered_and_unbind_ends_the_connection(
