@@ -231,9 +231,8 @@ class Load:
         self._smsc.delivery.owe(Mo(id, "receipt", to, source, "", octets))
 
     def _settled(self, mo: Mo) -> None:
-        for attempt in mo.attempts:
-            if attempt.status:
-                self._statuses[attempt.status] += 1
+        if len(mo.attempts) > 1 or mo.attempts[0].status:
+            self._statuses.update(attempt.status for attempt in mo.attempts if attempt.status)
 
     def _result(self, missing: int, seconds: float, cpu_seconds: float) -> Result:
         outcomes = self._smsc.delivery.outcomes
