@@ -73,7 +73,7 @@ class AccountSettings(msgspec.Struct, frozen=True):
     tls_server_name: str = ""
     """The name in the SMSC's certificate; empty: `host`."""
     outbind: tuple[str, int] | None = None
-    """Host and port at which we wait for the SMSC to connect and send outbind; `host` and `port` are unused then."""
+    """Host and port at which we wait for the SMSC to connect and send outbind; by `host`, if set, we still submit."""
     outbind_system_id: str = ""
     outbind_password: str = ""
     """What the SMSC proves itself with in outbind; not in repr."""
