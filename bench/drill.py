@@ -127,7 +127,8 @@ def markdown(outcomes: list[Outcome], kills: int, seed: int) -> str:
     ]
     for outcome in outcomes:
         verdict = outcome.verdict
-        restart = f"{sorted(outcome.restart_s)[len(outcome.restart_s) // 2]:.1f} (at most {max(outcome.restart_s):.1f})"
+        restarts = sorted(outcome.restart_s)
+        restart = f"{restarts[len(restarts) // 2]:.1f} (at most {restarts[-1]:.1f})" if restarts else ""
         lines.append(
             f"| {outcome.drill.name} | {verdict.commands:,} | {verdict.copies:,} | {verdict.submissions:,} "
             f"| {verdict.repeated:,} | {restart} | **{len(verdict.violations)}** |"
@@ -138,12 +139,12 @@ def markdown(outcomes: list[Outcome], kills: int, seed: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.drill", description=__doc__)
-    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--kills", type=int, default=10, help="of each kind; 0: only the soak and the torture")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=10, help="of the soak")
     options = parser.parse_args()
-    drills = [drill for drill in DRILLS if drill.kind is not PowerCut or not why_not()]
-    if len(drills) < len(DRILLS):
+    drills = [drill for drill in DRILLS if options.kills and (drill.kind is not PowerCut or not why_not())]
+    if options.kills and len(drills) < len(DRILLS):
         print(f"no power cuts: {why_not()}", file=sys.stderr)
     with Progress(console=Console(stderr=True)) as progress, asyncio.Runner(loop_factory=event_loop()) as runner:
         try:
@@ -154,10 +155,11 @@ def main() -> None:
             ]
         except (Died, Stuck) as error:
             sys.exit(f"drill: {error}")
-    text = markdown(outcomes, options.kills, options.seed)
+    text = markdown(outcomes, options.kills, options.seed) if outcomes else ""
     for part, violations in more:
         text += "\n".join(["", part, "", *(f"- {each}" for each in violations)]).rstrip() + "\n"
-    KEPT.write_text(text)
+    if outcomes:
+        KEPT.write_text(text)
     print(text)
     if any(outcome.verdict.violations for outcome in outcomes) or any(violations for _, violations in more):
         sys.exit("drill: the promise was broken")
