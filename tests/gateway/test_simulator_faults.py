@@ -72,6 +72,23 @@ async def test_only_the_second_of_each_two_is_struck_and_no_more_often_than_said
     await play.__aexit__()
 
 
+@pytest.mark.parametrize(
+    ("fields", "statuses"),
+    [
+        pytest.param({"number": "678"}, [8, 0], id="one number"),
+        pytest.param({"number": "9105"}, [8, 8], id="the short code"),
+        pytest.param({"account": "other"}, [0, 0], id="another account"),
+        pytest.param({"per": "phone", "times": 1}, [8, 8], id="once for each phone"),
+        pytest.param({"per": "account", "times": 1}, [8, 0], id="once for the account"),
+    ],
+)
+async def test_a_fault_strikes_whom_it_is_for(fields: dict[str, Any], statuses: list[int]) -> None:
+    play, _, esme = await with_fault(kind="status", **fields)
+    answers = [await esme.ask(submit(destination_addr=to)) for to in (b"84912345678", b"84987654321")]
+    assert [answer.status for answer in answers] == statuses
+    await play.__aexit__()
+
+
 async def test_above_the_rate_of_its_account_an_esme_is_throttled() -> None:
     play, _, esme = await with_fault(kind="throttle", per_second=2)
     statuses = [(await esme.ask(submit())).status for _ in range(4)]

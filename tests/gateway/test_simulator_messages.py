@@ -74,6 +74,10 @@ def test_what_is_packed_is_unpacked(septets: bytes, header_octets: int) -> None:
     assert unpack(pack(septets, header_octets), header_octets) == septets
 
 
+def test_seven_spare_bits_are_filled_so_that_they_read_as_no_at_sign() -> None:
+    assert pack(b"1234567") == bytes.fromhex("31d98c56b3dd1a")
+
+
 # --- from a phone
 
 LONG = "Một tin nhắn dài. " * 8
@@ -260,6 +264,14 @@ async def test_the_source_is_part_of_the_key() -> None:
         esme, id = await waiting(simulator)
         assert (await esme.ask(QuerySm(message_id=id, source_addr=b"9106"))).status == 0x67
         assert (await esme.ask(CancelSm(message_id=id, source_addr=b"9106"))).status == 0x11
+
+
+async def test_the_account_is_part_of_the_key() -> None:
+    async with running(accounts={"vas": "secret", "other": "secret"}) as simulator:
+        _, id = await waiting(simulator)
+        other = await connect(simulator)
+        await other.ask(BindTransceiver(system_id=b"other", password=b"secret"))
+        assert (await other.ask(QuerySm(message_id=id, source_addr=b"9105"))).status == 0x67
 
 
 @pytest.mark.parametrize("by_id", [True, False])
