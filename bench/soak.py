@@ -38,7 +38,7 @@ ALL_LINKS = 0.2
 """The share of falls that takes every link."""
 
 FAULTS = (
-    Fault(kind="status", status="RTHROTTLED", every=1_999),
+    Fault(kind="throttle", per_second=600),
     Fault(kind="status", status="RSYSERR", every=499),
     Fault(kind="nack", status="RSYSERR", every=607),
     Fault(kind="delay", every=29, seconds=0.02, until=0.4),
