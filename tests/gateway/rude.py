@@ -315,7 +315,7 @@ class BindOfAnotherKind(Polite):
 
 
 class Unbinds(Every):
-    """Unbinds in mid-flight, and answers what it owes when we have said goodbye no more than that."""
+    """Unbinds in mid-flight."""
 
     def rude(self, link: Connection, sequence: int, body: bytes) -> bool:
         link.write(frame(UNBIND, 85))
