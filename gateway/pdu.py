@@ -1,22 +1,25 @@
 """Bytes to SMPP PDUs and back: all of SMPP 3.4, and the broadcasts of SMPP 5.0. Pure.
 
-Each PDU is declared once, below, as a struct: an `int` is one octet, a width is the most octets that a C-octet
-string takes with its NUL. At import `gateway.codec` compiles every declaration. Nothing is decoded as text here, and
-nothing is dropped.
+Each PDU is declared once, below or in gateway.broadcast, as a struct: an `int` is one octet, a width is the most octets
+that a C-octet string takes with its NUL. At import `gateway.codec` compiles every declaration. Nothing is decoded as
+text here, and nothing is dropped.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Annotated, ClassVar
-
-import msgspec
 
 from gateway.addressees import DestAddresses, UnsuccessSmes
 from gateway.addressees import DistributionList as DistributionList
 from gateway.addressees import SmeAddress as SmeAddress
 from gateway.addressees import UnsuccessSme as UnsuccessSme
+from gateway.broadcast import BroadcastSm as BroadcastSm
+from gateway.broadcast import BroadcastSmResp as BroadcastSmResp
+from gateway.broadcast import CancelBroadcastSm as CancelBroadcastSm
+from gateway.broadcast import CancelBroadcastSmResp as CancelBroadcastSmResp
+from gateway.broadcast import QueryBroadcastSm as QueryBroadcastSm
+from gateway.broadcast import QueryBroadcastSmResp as QueryBroadcastSmResp
 from gateway.codec import RESPONSE as RESPONSE
 from gateway.codec import RINVCMDID as RINVCMDID
 from gateway.codec import RINVCMDLEN as RINVCMDLEN
@@ -24,52 +27,25 @@ from gateway.codec import RINVMSGLEN as RINVMSGLEN
 from gateway.codec import RINVPARLEN as RINVPARLEN
 from gateway.codec import Reader, compile_pdu
 from gateway.codec import Tlvs as Tlvs
+from gateway.declared import (
+    Address,
+    AddressRange,
+    LongAddress,
+    MessageId,
+    Password,
+    ServiceType,
+    ShortMessage,
+    SystemId,
+    SystemType,
+    Time,
+)
+from gateway.declared import Pdu as Pdu
 from gateway.tags import *  # noqa: F403 - a tag is named where its PDU is: smpp.MESSAGE_PAYLOAD
 from vas.errors import SmppError
 
 HEADER_OCTETS = 16
 PDU_OCTETS_MAX = 65_536
 SEQUENCE_MAX = 0x7FFF_FFFF
-
-# Widths of SMPP 3.4 §5.2.
-SystemId = Annotated[bytes, 16]
-Password = Annotated[bytes, 9]
-SystemType = Annotated[bytes, 13]
-AddressRange = Annotated[bytes, 41]
-ServiceType = Annotated[bytes, 6]
-Address = Annotated[bytes, 21]
-LongAddress = Annotated[bytes, 65]
-MessageId = Annotated[bytes, 65]
-Time = Annotated[bytes, 17]
-ShortMessage = Annotated[bytes, "sm_length"]
-"""At most 255 octets, preceded on the wire by their number."""
-
-
-class Pdu(msgspec.Struct, gc=False):
-    """What every PDU has. `tlvs` keeps the order and the duplicates of the wire.
-
-    Octets and numbers refer to nothing, so the cyclic garbage collector need not look at them.
-    """
-
-    command_id: ClassVar[int]
-
-    sequence: int = 0
-    status: int = 0
-    tlvs: Tlvs = ()
-
-    def encode(self) -> bytes:
-        """The whole frame. An error response with nothing in its body is written without one, as §4.4.2 asks.
-
-        Raises SmppError(RINVPARLEN) for a field that is too long, out of range, or a string with a NUL in it.
-        """
-        raise NotImplementedError
-
-    def tlv(self, tag: int) -> bytes | None:
-        """The value of the first optional parameter with this tag."""
-        for present, value in self.tlvs:
-            if present == tag:
-                return value
-        return None
 
 
 class _Bind(Pdu):
@@ -285,55 +261,6 @@ class AlertNotification(Pdu):
     esme_addr_ton: int = 0
     esme_addr_npi: int = 0
     esme_addr: LongAddress = b""
-
-
-class BroadcastSm(Pdu):
-    """The area, the content type, the repetitions and their interval are optional parameters that must be there."""
-
-    command_id = 0x111
-
-    service_type: ServiceType = b""
-    source_addr_ton: int = 0
-    source_addr_npi: int = 0
-    source_addr: Address = b""
-    message_id: MessageId = b""
-    priority_flag: int = 0
-    schedule_delivery_time: Time = b""
-    validity_period: Time = b""
-    replace_if_present_flag: int = 0
-    data_coding: int = 0
-    sm_default_msg_id: int = 0
-
-
-class BroadcastSmResp(_SmResp):
-    command_id = 0x111 | RESPONSE
-
-
-class QueryBroadcastSm(Pdu):
-    command_id = 0x112
-
-    message_id: MessageId = b""
-    source_addr_ton: int = 0
-    source_addr_npi: int = 0
-    source_addr: Address = b""
-
-
-class QueryBroadcastSmResp(_SmResp):
-    command_id = 0x112 | RESPONSE
-
-
-class CancelBroadcastSm(Pdu):
-    command_id = 0x113
-
-    service_type: ServiceType = b""
-    message_id: MessageId = b""
-    source_addr_ton: int = 0
-    source_addr_npi: int = 0
-    source_addr: Address = b""
-
-
-class CancelBroadcastSmResp(Pdu):
-    command_id = 0x113 | RESPONSE
 
 
 header: Callable[[bytes], tuple[int, int, int, int]] = struct.Struct(">IIII").unpack_from

@@ -27,6 +27,7 @@ DRIVERS = {*ENGINES, "vas.submissions", "vas.schedule", "vas.node", "vas.operati
 PURE = {
     *("gateway.pdu", "gateway.text", "gateway.receipts", "gateway.receipt_ids", "gateway.status"),
     *("gateway.ussd", "gateway.ussd_dialects"),
+    *("gateway.codec", "gateway.tags", "gateway.declared", "gateway.addressees", "gateway.broadcast"),
     *("gateway.segments", "gateway.writing", "gateway.udh", "gateway.national", "gateway.packing", "gateway.style"),
     *("gateway.simulator.decoded", "gateway.simulator.anonymous", "gateway.simulator.recording"),
     *("gateway.simulator.tcp", "gateway.simulator.pcap", "gateway.simulator.streams"),
