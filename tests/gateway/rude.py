@@ -67,6 +67,8 @@ class Polite:
         self.seen: Counter[str] = Counter()
         """Texts of the submit_sm that were read."""
         self.undelivered = {number: f"wish {number}" for number in range(1, COUNT + 1)}
+        self.asked = 0
+        """How many enquire_link came."""
         self.answers: list[tuple[int, int, int]] = []
         """command_id, sequence_number and command_status of each response that came."""
 
@@ -76,6 +78,7 @@ class Polite:
             if command_id == DELIVER | RESPONSE and not status:
                 self.undelivered.pop(sequence, None)
             return
+        self.asked += command_id == ENQUIRE
         if command_id == SUBMIT:
             self.seen[self.text(body)] += 1
         rude = getattr(self, f"on_{command_id}", None) if link.first else None
@@ -215,7 +218,7 @@ class Late(Every):
     """Answers when our response timer is over."""
 
     def rude(self, link: Connection, sequence: int, body: bytes) -> bool:
-        asyncio.get_running_loop().call_later(0.6, link.write, frame(SUBMIT | RESPONSE, sequence, b"late\0"))
+        asyncio.get_running_loop().call_later(1.0, link.write, frame(SUBMIT | RESPONSE, sequence, b"late\0"))
         return True
 
 

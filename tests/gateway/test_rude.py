@@ -22,9 +22,14 @@ HIT = COUNT // WINDOW
 QUICK: dict[str, Any] = {
     "system_id": "vas",
     "window": WINDOW,
-    "response_timer": timedelta(milliseconds=300),
+    "response_timer": timedelta(seconds=10),
     "reconnect_first": timedelta(milliseconds=20),
 }
+IMPATIENT: dict[str, Any] = {
+    "response_timer": timedelta(milliseconds=700),
+    "enquire_every": timedelta(milliseconds=200),
+}
+"""For those who never answer; longer than a loaded machine may stand still."""
 Visit = Callable[..., Awaitable[Sender]]
 
 
@@ -62,6 +67,8 @@ class Rudeness(NamedTuple):
     answers: tuple[tuple[int, int, int], ...] = ()
     """What we say to it: command_id, sequence_number, command_status."""
     settings: dict[str, Any] = {}  # noqa: RUF012
+    asked: int = 0
+    """For how many enquire_link it is watched."""
 
 
 RUDE = [
@@ -71,10 +78,10 @@ RUDE = [
     Rudeness(rude.InOnePiece),
     Rudeness(rude.Nack, costs=TEMPORARY),
     Rudeness(rude.ErrorWithBody, costs=TEMPORARY),
-    Rudeness(rude.WrongSequence, costs=UNANSWERED),
-    Rudeness(rude.WrongKind, costs=UNANSWERED),
-    Rudeness(rude.Silent, costs=UNANSWERED),
-    Rudeness(rude.Late, costs=UNANSWERED),
+    Rudeness(rude.WrongSequence, costs=UNANSWERED, settings=IMPATIENT),
+    Rudeness(rude.WrongKind, costs=UNANSWERED, settings=IMPATIENT),
+    Rudeness(rude.Silent, costs=UNANSWERED, settings=IMPATIENT),
+    Rudeness(rude.Late, costs=UNANSWERED, settings=IMPATIENT),
     Rudeness(rude.Twice),
     Rudeness(rude.TlvGarbage),
     Rudeness(rude.Unknown, answers=((rude.NACK, 77, RINVCMDID), (rude.NACK, 78, RINVCMDID))),
@@ -87,7 +94,7 @@ RUDE = [
     Rudeness(rude.BareBind),
     Rudeness(rude.UnterminatedBind),
     Rudeness(rude.BindTwice),
-    Rudeness(rude.NackedLife, settings={"enquire_every": timedelta(milliseconds=100)}),
+    Rudeness(rude.NackedLife, settings=IMPATIENT, asked=3),
 ]
 
 
@@ -95,6 +102,7 @@ RUDE = [
 async def test_rudeness_costs_what_it_hits_and_nothing_else(kind: Rudeness, visit: Visit, core: Core) -> None:
     smsc = kind.smsc()
     send = await visit(smsc, **kind.settings)
+    await until(lambda: smsc.asked >= kind.asked)
     outcomes = {f"message {number}": result.outcome for number, result in send.results.items()}
     hit = HIT if kind.costs is not SENT else 0
     assert Counter(outcomes.values()) == Counter({SENT: COUNT - hit, kind.costs: hit} if hit else {SENT: COUNT})
@@ -108,15 +116,15 @@ async def test_rudeness_costs_what_it_hits_and_nothing_else(kind: Rudeness, visi
 
 ENDING = [
     Rudeness(rude.Eager, answers=((0x8000_0005, 1, RINVBNDSTS), (0x8000_0005, COUNT, RINVBNDSTS))),
-    Rudeness(rude.BindOfAnotherKind, links=2),
+    Rudeness(rude.BindOfAnotherKind, links=2, settings=IMPATIENT),
     Rudeness(rude.Unbinds, links=2, answers=((0x8000_0006, 85, 0),)),
-    Rudeness(rude.NeverAlive, links=2, settings={"enquire_every": timedelta(milliseconds=100)}),
+    Rudeness(rude.NeverAlive, links=2, settings=IMPATIENT),
     Rudeness(rude.Length, links=2, costs=UNANSWERED, answers=((rude.NACK, 0, rude.RINVCMDLEN),)),
     Rudeness(rude.HugeLength, links=2, costs=UNANSWERED, answers=((rude.NACK, 0, rude.RINVCMDLEN),)),
-    Rudeness(rude.LongPdu, links=2, costs=UNANSWERED, settings={"enquire_every": timedelta(milliseconds=100)}),
+    Rudeness(rude.LongPdu, links=2, costs=UNANSWERED, settings=IMPATIENT),
     Rudeness(rude.HalfClosed, links=2, costs=UNANSWERED),
     Rudeness(rude.Reset, links=2, costs=UNANSWERED),
-    Rudeness(rude.StopsReading, links=2, costs=UNANSWERED, settings={"enquire_every": timedelta(milliseconds=100)}),
+    Rudeness(rude.StopsReading, links=2, costs=UNANSWERED, settings=IMPATIENT),
 ]
 
 
