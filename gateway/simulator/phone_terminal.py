@@ -19,8 +19,8 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.text import Text
 
-from gateway.simulator.http import PhoneView
 from gateway.simulator.phone import Event, Received, Screen
+from gateway.simulator.views import PhoneView
 
 HELP = """\
   [bold]*105#[/]                    dial a code

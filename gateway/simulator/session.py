@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from enum import IntFlag
 from struct import Struct
 from typing import TYPE_CHECKING, cast
 
 from gateway.pdu import (
     RESPONSE,
     RINVCMDID,
-    SC_INTERFACE_VERSION,
     SEQUENCE_MAX,
     BindReceiver,
-    BindReceiverResp,
     BindTransceiver,
-    BindTransceiverResp,
     BindTransmitter,
-    BindTransmitterResp,
     CancelSm,
     DataSm,
     DataSmResp,
@@ -40,7 +35,8 @@ from gateway.pdu import (
     header,
     response_to,
 )
-from gateway.simulator import mishaps
+from gateway.simulator import binding, mishaps
+from gateway.simulator.binding import BindRequest, BindResponse, Mode
 from gateway.simulator.delivery import Attempt, Mo, Outcome, outcome_of
 from vas.errors import SmppError
 
@@ -50,30 +46,8 @@ if TYPE_CHECKING:
 RINVBNDSTS = 0x04
 RALYBND = 0x05
 
-VERSIONS = {"3.3": 0x33, "3.4": 0x34, "5.0": 0x50}
-"""interface_version, SMPP 5.0 §4.7.13; 0x00 to 0x33 are all 3.3, which has no optional parameters."""
-
 _HEADER = Struct(">IIII")
 _SEQUENCE = Struct(">I")
-
-BindRequest = BindReceiver | BindTransmitter | BindTransceiver
-BindResponse = BindReceiverResp | BindTransmitterResp | BindTransceiverResp
-
-
-class Mode(IntFlag):
-    """What a bound ESME may do; 0 while it is not bound."""
-
-    OPEN = 0
-    TRANSMITTER = 1
-    RECEIVER = 2
-    TRANSCEIVER = 3
-
-
-_MODES: dict[type[Pdu], Mode] = {
-    BindReceiver: Mode.RECEIVER,
-    BindTransmitter: Mode.TRANSMITTER,
-    BindTransceiver: Mode.TRANSCEIVER,
-}
 
 
 class Session(asyncio.Protocol):
@@ -98,7 +72,7 @@ class Session(asyncio.Protocol):
         """Address and port of this end."""
         self.peer: tuple[str, int] = ("", 0)
         self.account = ""
-        self.version = VERSIONS["3.4"]
+        self.version = binding.WITH_TLVS
         """What both sides speak."""
         self.mode = Mode.OPEN
         self.since: datetime | None = None
@@ -182,8 +156,8 @@ class Session(asyncio.Protocol):
         self._pending[sequence] = (mo, attempt, self._loop.time() + self._response_seconds)
         self.delivered += 1
         frame = mo.octets[:12] + _SEQUENCE.pack(sequence) + mo.octets[16:]
-        if self.version < VERSIONS["3.4"]:
-            frame = _without_tlvs(frame)
+        if self.version < binding.WITH_TLVS:
+            frame = binding.without_tlvs(frame)
         if self._smsc.faults is None:
             self.send(frame)
         else:
@@ -254,6 +228,8 @@ class Session(asyncio.Protocol):
             self._take_rare_response(pdu)
         elif self._smsc.faults is not None:
             mishaps.take(self, self._smsc.faults, pdu)
+        elif isinstance(pdu, SubmitSm):
+            self.send(self._submitted(pdu, SubmitSmResp).encode())
         else:
             self.respond(self.handle(pdu))
 
@@ -266,11 +242,11 @@ class Session(asyncio.Protocol):
 
     def handle(self, pdu: Pdu) -> Pdu:
         """Do what a request asks; its response."""
-        if isinstance(pdu, SubmitSm):
-            return self._submitted(pdu)
         match pdu:
+            case SubmitSm():
+                return self._submitted(pdu, SubmitSmResp)
             case DataSm():
-                return self._submitted(pdu)
+                return self._submitted(pdu, DataSmResp)
             case EnquireLink():
                 return EnquireLinkResp(sequence=pdu.sequence)
             case BindTransceiver() | BindReceiver() | BindTransmitter():
@@ -287,8 +263,6 @@ class Session(asyncio.Protocol):
     def respond(self, response: Pdu) -> None:
         """Send a response of `handle`, and do what only its sending brings about."""
         self.send(response.encode())
-        if isinstance(response, SubmitSmResp):
-            return
         if isinstance(response, UnbindResp):
             self.close()
         elif isinstance(response, BindResponse) and not response.status and self.mode & Mode.RECEIVER:
@@ -307,23 +281,16 @@ class Session(asyncio.Protocol):
         if status:
             return response_to(pdu.command_id, pdu.sequence, status)
         settings = self._smsc.settings
-        ours = VERSIONS[settings.interface_version]
-        self.version = max(version for version in VERSIONS.values() if version <= max(pdu.interface_version, 0x33))
-        self.version = min(self.version, ours)
+        self.version = binding.agreed(pdu.interface_version, settings.interface_version)
         self.account = pdu.system_id.decode()
-        self.mode = _MODES[type(pdu)]
+        self.mode = binding.MODES[type(pdu)]
         self.since = self._smsc.clock()
         self._window = settings.account(self.account).window or settings.window
         self._clock.cancel()
         self._enquire()
-        response = cast(BindResponse, response_to(pdu.command_id, pdu.sequence, 0))
-        response.system_id = settings.system_id.encode()
-        if self.version >= VERSIONS["3.4"]:
-            response.tlvs = ((SC_INTERFACE_VERSION, bytes([self.version])),)
-        return response
+        return binding.accepted(pdu, settings.system_id, self.version)
 
-    def _submitted(self, pdu: SubmitSm | DataSm) -> Pdu:
-        answer = SubmitSmResp if isinstance(pdu, SubmitSm) else DataSmResp
+    def _submitted(self, pdu: SubmitSm | DataSm, answer: type[SubmitSmResp] | type[DataSmResp]) -> Pdu:
         if not self.mode & Mode.TRANSMITTER:
             return answer(sequence=pdu.sequence, status=RINVBNDSTS)
         self.submitted += 1
@@ -341,10 +308,3 @@ class Session(asyncio.Protocol):
             return
         mo, attempt, _ = waiting
         self._smsc.delivery.ended(mo, attempt, outcome_of(pdu.status), pdu.status)
-
-
-def _without_tlvs(frame: bytes) -> bytes:
-    """As SMPP 3.3 has it."""
-    pdu = decode(frame)
-    pdu.tlvs = ()
-    return pdu.encode()

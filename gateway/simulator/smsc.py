@@ -84,9 +84,10 @@ class Smsc:
         """
         settings = self.settings
         calls = Outbind(1, system_id=settings.system_id.encode(), password=settings.outbind_password.encode())
-        _, session = await asyncio.get_running_loop().create_connection(
-            lambda: Session(self, next(self._session_ids), calls), host, port
-        )
+        async with asyncio.timeout(settings.bind_within.total_seconds()):
+            _, session = await asyncio.get_running_loop().create_connection(
+                lambda: Session(self, next(self._session_ids), calls), host, port
+            )
         return session
 
     async def stop(self) -> None:

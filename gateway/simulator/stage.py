@@ -13,8 +13,8 @@ import msgspec
 from gateway.simulator.acts import perform
 from gateway.simulator.delivery import QueueFull
 from gateway.simulator.faults import Fault
-from gateway.simulator.http import Added
 from gateway.simulator.phone import Event, NoDialogue
+from gateway.simulator.views import Added
 
 if TYPE_CHECKING:
     from gateway.simulator.simulator import Simulator
