@@ -83,7 +83,7 @@ async def soak(minutes: float, seed: int, progress: Progress) -> tuple[str, list
     progress.update(bar, total=1, completed=1)
     first, last = drill.resident[0] / 1e6, drill.resident[-1] / 1e6
     lines = [
-        f"## Soak, {minutes:g} minutes at {SOAK_RATE:.0f} commands a second",
+        f"## Soak, {minutes:g} minutes, {SOAK_RATE:.0f} commands a second offered",
         "",
         "| commands acknowledged | copies from the SMSC | messages accepted | … repeated, all of them unanswered "
         "| links broken | PDUs that a fault met | memory, MB | lost or done twice |",

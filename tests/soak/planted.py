@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 
-from gateway.account import Account
+from gateway.departures import Departures
 from gateway.lanes import Submission
 from gateway.requests import Request, Requests
 from vas import submissions
@@ -28,13 +28,13 @@ def lost_with_the_link() -> None:
 
 def twice_when_throttled() -> None:
     """What was refused for now is sent twice."""
-    keep = Account._return
+    keep = Departures._return
 
-    def keep_two(self: Account, submission: Submission) -> None:
+    def keep_two(self: Departures, submission: Submission) -> None:
         keep(self, submission)
         keep(self, submission)
 
-    Account._return = keep_two  # type: ignore[method-assign]
+    Departures._return = keep_two  # type: ignore[method-assign]
 
 
 def early_receipts_forgotten() -> None:

@@ -14,11 +14,18 @@ pytestmark = pytest.mark.timeout(120)
 
 
 THROTTLING = Fault(kind="status", status="RTHROTTLED", every=20, times=5)
+"""Slows an account down to little more than itself."""
 
 
-def soak(folder: Path, seconds: float, program: tuple[str, ...] = PROGRAM, rest_s: float = 60) -> Soak:
+def soak(
+    folder: Path,
+    seconds: float,
+    program: tuple[str, ...] = PROGRAM,
+    rest_s: float = 60,
+    faults: tuple[Fault, ...] = FAULTS,
+) -> Soak:
     plan = Plan(kills=0, with_ids=True, subscribers=300, program=program, rest_s=rest_s)
-    return Soak(plan, folder, seconds=seconds, rate=150, faults=(THROTTLING, *FAULTS))
+    return Soak(plan, folder, seconds=seconds, rate=150, faults=faults)
 
 
 async def test_nothing_is_lost_or_done_twice_while_everything_goes_wrong(tmp_path: Path) -> None:
@@ -30,13 +37,14 @@ async def test_nothing_is_lost_or_done_twice_while_everything_goes_wrong(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("bug", "what"),
+    ("bug", "faults", "what"),
     [
-        ("lost_with_the_link", "never got"),
-        ("twice_when_throttled", "accepted twice though it was answered"),
-        ("early_receipts_forgotten", "receipt that settled nothing"),
+        ("lost_with_the_link", FAULTS, "never got"),
+        ("twice_when_throttled", (THROTTLING,), "accepted twice though it was answered"),
+        ("early_receipts_forgotten", FAULTS, "receipt that settled nothing"),
     ],
 )
-async def test_the_checker_finds_a_planted_bug(tmp_path: Path, bug: str, what: str) -> None:
-    verdict = await soak(tmp_path, seconds=4, program=("-m", "tests.soak.planted", bug), rest_s=5).run()
+async def test_the_checker_finds_a_planted_bug(tmp_path: Path, bug: str, faults: tuple[Fault, ...], what: str) -> None:
+    program = ("-m", "tests.soak.planted", bug)
+    verdict = await soak(tmp_path, seconds=4, program=program, rest_s=5, faults=faults).run()
     assert any(what in violation for violation in verdict.violations), verdict
