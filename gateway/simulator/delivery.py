@@ -152,6 +152,11 @@ class Delivery:
         others = [bind for bind in self._binds if bind.id != session]
         return next((bind for bind in others if bind.account == account), others[0] if others else None)
 
+    @property
+    def receiving(self) -> set[str]:
+        """The accounts that have a receiver."""
+        return {bind.account for bind in self._binds}
+
     async def receivers(self, binds: int) -> None:
         """Return once so many may be delivered to."""
         while len(self._binds) < binds:

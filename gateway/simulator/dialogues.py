@@ -35,7 +35,7 @@ class Dialogues:
         match = _code(code)
         if match is None or not fits_ussd(code):
             raise ValueError(f"{code!r} is no USSD code such as *105#")
-        name, account = self._exchange.settings.serving(match[1])
+        name, account = self._exchange.serving(match[1])
         phone.dialogue = self._dialogue(match[1], name, account)
         self._exchange.tell(phone, Said("dial", code, code, self._exchange.clock()))
         return self._say(phone, phone.dialogue, "dial", code)

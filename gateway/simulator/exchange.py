@@ -15,7 +15,7 @@ from gateway.pdu import DataSm, DeliverSm
 from gateway.simulator.delivery import Bind, Mo, QueueFull
 from gateway.simulator.faults import Faults, On, Strike
 from gateway.simulator.phone import Event, Network, Phone, PhoneState
-from gateway.simulator.settings import IdForm, Settings
+from gateway.simulator.settings import Account, IdForm, Settings
 from gateway.simulator.smsc import Smsc
 from gateway.simulator.wire import Mt
 
@@ -79,6 +79,10 @@ class Exchange:
             phone = self.phone(subscriber.number, network)
             phone.balance, phone.language = subscriber.balance, subscriber.language
             phone.state = PhoneState(subscriber.state)
+
+    def serving(self, code: str) -> tuple[str, Account]:
+        """The account that a short code's messages go to; its name is empty if there is none."""
+        return self.settings.serving(code, self.smsc.delivery.receiving)
 
     def meet(self, place: On, account: str, *numbers: str) -> tuple[Strike, ...]:
         """What the faults do here."""

@@ -61,7 +61,7 @@ class Messages:
     def text(self, phone: Phone, text: str, to: str) -> tuple[Mo, ...]:
         if not is_number(to):
             raise ValueError(f"{to!r} is no number of 3 to 15 digits")
-        name, account = self._exchange.settings.serving(to)
+        name, account = self._exchange.serving(to)
         reference = next(self._references)
         segments = texting.sms(phone.number, to, text, reference, account.long_messages, account.alphabet)
         if len(segments) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -141,15 +141,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         account = self.accounts[system_id]
         return Account(password=account) if isinstance(account, str) else account
 
-    def serving(self, code: str) -> tuple[str, Account]:
-        """Whose a short code is: the account that claims it, or the first that claims none; its name is empty where
-        any account's receiver will do."""
-        for name in self.accounts:
-            if code in self.account(name).codes:
-                return name, self.account(name)
+    def serving(self, code: str, receiving: Container[str]) -> tuple[str, Account]:
+        """Whose a short code is: the account that claims it, else the first that claims none, if possible one that is
+        `receiving`. One account has all parts of a message and all turns of a dialogue, as with a real SMSC."""
+        claiming = [name for name in self.accounts if code in self.account(name).codes]
         free = [name for name in self.accounts if not self.account(name).codes]
-        only = len(self.accounts) == len(free)
-        return ("" if only or not free else free[0]), self.account(free[0]) if free else Account(password="")
+        some = claiming or [name for name in free if name in receiving] or free
+        return (some[0], self.account(some[0])) if some else ("", Account(password=""))
 
     def __repr__(self) -> str:
         return f"Settings({self.host}:{self.port}, accounts={sorted(self.accounts)})"

@@ -139,6 +139,15 @@ async def test_a_short_code_goes_to_the_account_that_claims_it() -> None:
         assert (await other.delivered()).destination_addr == b"9106"
 
 
+async def test_one_account_has_all_parts_of_a_text_and_the_bound_one_has_it() -> None:
+    accounts = {name: Account(password="secret") for name in ("absent", "vas", "other")}
+    async with running(accounts=accounts) as simulator:
+        esme, other = await bound(simulator), await connect(simulator)
+        await other.ask(BindTransceiver(system_id=b"other", password=b"secret"))
+        parts = simulator.phone(ME).text(LONG, to="9105")
+        assert len([await esme.delivered() for _ in parts]) == len(parts) > 1
+
+
 # --- to a phone
 
 
