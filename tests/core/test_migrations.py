@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,14 @@ def test_tables_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match="customers"):
         migrate.upgrade(path)
     assert path.read_bytes() == before
+
+
+def test_what_alembic_says_of_itself_is_not_among_the_logs(tmp_path: Path) -> None:
+    words = (
+        "import logging, pathlib, sys; logging.basicConfig(level=logging.INFO);"
+        "from vas.store import migrate; migrate.upgrade(pathlib.Path(sys.argv[1]))"
+    )
+    ran = subprocess.run(  # noqa: S603 - this interpreter, since Alembic speaks when it is imported
+        [sys.executable, "-c", words, str(tmp_path / "vas.db")], capture_output=True, text=True, check=True
+    )
+    assert ran.stderr == ""

@@ -22,13 +22,13 @@ def upgrade(path: Path) -> None:
             f"{path}: it holds tables that are not the platform's ({', '.join(foreign[:3])}): "
             "give the platform a store.url of its own"
         )
+    # Its import already logs a line for each of its own plugins.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # Alembic takes a third of a second to import, so only who needs it waits for it.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
-
-    logging.getLogger("alembic").setLevel(logging.WARNING)
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
