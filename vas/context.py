@@ -35,7 +35,7 @@ class Context(Remembering[C, S]):
     ) -> int:
         """Send a text by SMS in the receiver's language; its id.
 
-        `then`: an `@service.outcome`, run once when it was delivered, failed, expired or became unknown.
+        `then`: an `@service.outcome`, run once when it was delivered, failed, expired, was cancelled or became unknown.
         `once`: rather lost than doubled when its fate is unknown. `at`: not before. `valid`: not after.
         `flash`: class 0, shown at once and not kept by the handset.
         """

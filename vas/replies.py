@@ -22,7 +22,9 @@ class Outcome(msgspec.Struct, frozen=True):
     """How a message sent with `then=` ended."""
 
     result: str
-    """`delivered`, `failed`, `expired`, or `unknown`: no receipt by its validity and a day."""
+    """`delivered`, `failed`, `expired`, `cancelled` (by operations), or `unknown`: no receipt by its validity and a day.
+
+    What was cancelled reached nobody, as what has failed."""
     to: Msisdn
     key: str
     params: dict[str, Any]

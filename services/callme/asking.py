@@ -41,17 +41,18 @@ async def _wording(ctx: Ctx, friend: Msisdn, told: bool) -> tuple[str, dict[str,
 
 @callme.outcome
 async def settle(ctx: Ctx, outcome: Outcome) -> None:
-    """An expired request is repeated once, if it is the sender's last one to this friend; a failed one is undone.
+    """An expired request is repeated once, if it is the sender's last one to this friend; one that failed or that
+    operations cancelled is undone.
 
     An unknown one counts as received: where receipts get lost, friends would be reminded of what they have read.
     """
-    if outcome.result not in ("failed", "expired"):
+    if outcome.result not in ("failed", "cancelled", "expired"):
         return
     friend, asked_at = outcome.to, outcome.sent_at.astimezone(ctx.now.tzinfo)
     first = outcome.key == "please_call_first"
     they = await ctx.change(friend, rules.not_received, asked_at.date(), first)
     me = await ctx.load(ctx.sender)
-    if outcome.result == "failed" or rules.blocks(they, ctx.sender) or not rules.is_latest(me, friend, asked_at):
+    if outcome.result != "expired" or rules.blocks(they, ctx.sender) or not rules.is_latest(me, friend, asked_at):
         await _undo(ctx, friend, asked_at)
         return
     await ctx.send(
@@ -63,7 +64,7 @@ async def settle(ctx: Ctx, outcome: Outcome) -> None:
 
 @callme.outcome
 async def settle_reminder(ctx: Ctx, outcome: Outcome) -> None:
-    if outcome.result in ("failed", "expired"):
+    if outcome.result in ("failed", "cancelled", "expired"):
         await _undo(ctx, outcome.to, datetime.fromisoformat(outcome.params["asked_at"]))
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.callme.conftest import Open
+from vas import recalling
 from vas.messages import Outbound, ReceiptState, SendOutcome
 from vas.testing import Network, Phone
 
@@ -50,6 +51,33 @@ async def test_a_failed_request_is_given_back_once(
 
     assert await left_today(lan) == 4
     assert len(requests(network)) == 1
+
+
+async def cancel(network: Network, message: Outbound) -> None:
+    """As operations do, when the SMSC has cancelled it."""
+    row = await recalling.sent_row(network.node, message.to.digits, message.id)
+    await recalling.settle_cancelled(network.node, row, "linh", "sent")
+    await network.settled()
+
+
+async def test_a_request_that_operations_cancelled_is_given_back_and_told(
+    network: Network, lan: Phone, mai: Phone
+) -> None:
+    mai.reachable = False
+    await lan.text("CM 0987654321", "9105")
+    await cancel(network, requests(network)[0])
+
+    assert "Không nhắn được tới 0987654321" in lan.texts[-1]
+    assert await left_today(lan) == 5
+
+
+async def test_a_reminder_that_operations_cancelled_is_given_back(network: Network, lan: Phone, mai: Phone) -> None:
+    mai.reachable = False
+    await lan.text("CM 0987654321", "9105")
+    await network.receipt(requests(network)[0], ReceiptState.EXPIRED)
+    await cancel(network, requests(network)[1])
+
+    assert await left_today(lan) == 5
 
 
 async def test_a_request_of_yesterday_is_not_given_back_to_today(network: Network, lan: Phone, mai: Phone) -> None:
