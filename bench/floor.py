@@ -20,6 +20,7 @@ from gateway.settings import AccountSettings
 from vas import logs
 from vas.assembly import event_loop
 from vas.messages import ROK, Answer, Inbound, Msisdn, Outbound, Receipt
+from vas.serving import collect_seldom
 
 BINDS = 2
 TEXT = "Da nho 0380000001 goi lai cho ban. Hom nay con 995 luot."
@@ -118,4 +119,5 @@ async def main(kind: str, port: int, messages: int) -> None:
 if __name__ == "__main__":
     logs.configure(level="warning", json=True, bodies=False, stream=sys.stderr.buffer)
     with asyncio.Runner(loop_factory=event_loop()) as runner:
+        collect_seldom()  # as the platform does
         runner.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -27,6 +27,7 @@ from gateway.settings import AccountSettings
 from vas import logs
 from vas.assembly import event_loop
 from vas.messages import ROK, Msisdn, Outbound, SendOutcome, SendResult
+from vas.serving import collect_seldom
 
 TEXT = "Da nho 0380000001 goi lai cho ban. Hom nay con 995 luot."
 TO = "84912345678"
@@ -304,5 +305,6 @@ async def _start(*arguments: str) -> asyncio.subprocess.Process:
 if __name__ == "__main__":
     logs.configure(level="warning", json=True, bodies=False, stream=sys.stderr.buffer)
     with asyncio.Runner(loop_factory=event_loop()) as runner:
+        collect_seldom()  # as the platform does
         kinds = {"peer": peer, "ours": ours, "smpplib": smpplib}
         runner.run(kinds[sys.argv[1]](*map(int, sys.argv[2:])))  # type: ignore[operator]

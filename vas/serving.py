@@ -25,7 +25,7 @@ async def serve(settings: Settings) -> None:
     installation = Installation(settings)
     stopping = stop_signal()
     await installation.start()
-    _collect_seldom()
+    collect_seldom()
     try:
         log.info("platform.started", admin=installation.admin_address, accounts=list(settings.accounts))
         await stopping.wait()
@@ -35,7 +35,7 @@ async def serve(settings: Settings) -> None:
     log.info("platform.stopped")
 
 
-def _collect_seldom() -> None:
+def collect_seldom() -> None:
     """Look for cyclic garbage seldom: at 10,000 commands a second the default does it 30 times a second, over all
     that is in flight, which cost a quarter of the event loop's time."""
     gc.collect()
