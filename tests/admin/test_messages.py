@@ -249,6 +249,14 @@ async def test_a_masked_journey_holds_no_number_and_no_text(world: World) -> Non
     assert [leak for leak in (ANN, BOB, SECRET) if leak in shown] == []
 
 
+async def test_a_masked_journey_holds_no_number_that_was_pushed(world: World) -> None:
+    pushed = {"do": "later", "who": BOB, "id": 77, "what": f"*105*9*{ANN}#"}
+    cause = await world.received(steps=orjson.dumps([pushed]))
+    assert ANN not in orjson.dumps(await journey(world, cause)).decode()
+    shown = await journey(world, cause, "support", "?reveal=true")
+    assert f"*105*9*{ANN}#" in orjson.dumps(shown).decode()
+
+
 async def test_a_screen_is_hidden_and_the_key_of_a_text_is_not(world: World) -> None:
     screen = await world.received(kind="ussd", reply="1 Call Bob\n2 Block Bob")
     key = await world.received(kind="ussd", reply="menu.first")

@@ -222,7 +222,7 @@ def _event(event: Event, shown: Sight) -> JourneyEvent:
         match name:
             case "reply":
                 detail[name] = shown.reply(str(value))
-            case "to" | "error":
+            case "to" | "error" | "what":
                 detail[name] = shown.dialled(str(value))
             case _:
                 detail[name] = value
