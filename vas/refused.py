@@ -6,7 +6,6 @@ from typing import Self
 
 import msgspec
 
-from vas.core import Core
 from vas.running import Made
 from vas.statuses import status_name, status_words
 from vas.store.ids import shard_of
@@ -62,9 +61,8 @@ class RefusedMessage(msgspec.Struct, frozen=True):
         )  # fmt: skip
 
 
-def bury_message(core: Core, batch: Batch, row: OutboxRow, error: str) -> None:
+def bury_message(batch: Batch, row: OutboxRow, error: str) -> None:
     """Put a message that was refused among the dead letters."""
-    core.metrics.dead_letters.labels(row.service).inc()
     batch.dead_letters.append(
         DeadLetterRow(
             batch.new_id(), KIND, row.id, row.msisdn, row.service, row.settle, error, "",

@@ -142,7 +142,7 @@ class RecordSent:
 
     async def _refused(self, batch: Batch, row: OutboxRow, status: int, error: str) -> None:
         if await settle(self._core, batch, self._made, row, "failed", status=status, error=error):
-            bury_message(self._core, batch, row, error)
+            bury_message(batch, row, error)
 
     async def _unanswered(self, batch: Batch, row: OutboxRow) -> None:
         """It may have arrived, and each try may be one more copy: so at once only after the first, then seldom."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.core.toys import CODE, LAN, MAI_NUMBER, Toy, noted, purse, rows
 from vas import Context, Outcome, Reply, Service, Talk
+from vas.messages import SendOutcome
 from vas.testing import Network
 
 KEEP = timedelta(days=30)
@@ -76,6 +77,20 @@ async def test_what_is_not_finished_and_what_is_remembered_stays_however_old(toy
         assert (await counted(network, "job"), await counted(network, "dead_letter")) == (1, 1)
         assert (await purse(network)).notes == ("old",)
         assert await counted(network, "inbox") == 0
+
+
+async def test_a_refused_message_goes_after_its_time_also_when_nobody_replayed_it(toy: Toy) -> None:
+    service = toy.service()
+    living(service)
+    async with toy.network(service, keep=KEEP) as network:
+        network.outcome = lambda message: SendOutcome.PERMANENT
+        await network.phone(LAN).text("NOTE refused", CODE)
+        await network.pass_time(KEEP - timedelta(hours=1))
+        await keep_house(network)
+        assert await counted(network, "dead_letter") == 1
+        await network.pass_time(timedelta(hours=2))
+        await keep_house(network)
+        assert await counted(network, "dead_letter") == 0
 
 
 async def test_much_goes_in_small_steps_until_it_is_gone(toy: Toy) -> None:

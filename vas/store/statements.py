@@ -259,7 +259,9 @@ class Statements(PartStatements, OutboxStatements):
         if table is outbox:
             old = old.where(outbox.c.due_ms.is_(None))
         if table is schema.dead_letter:
-            old = old.where(schema.dead_letter.c.replayed_ms.is_not(None))
+            # What a fault of ours left waits until it is mended; a message that was refused is only a message.
+            letter = schema.dead_letter.c
+            old = old.where(letter.replayed_ms.is_not(None) | (letter.kind == literal_column("'message'")))
         if table is seen:
             old = old.where(seen.c.lasting)
         return self._compile(delete(table).where(tuple_(*keys).in_(old)).returning(literal(1)))
