@@ -126,14 +126,18 @@ class Node:
         for late in self.core.sessions.late():
             for row in await self.store.read(sql.seen_as.text, late):
                 self.core.sessions.remember(SeenRow(*row))
-        [(self.core.parts.count,)] = await self.store.read(sql.count_parts.text)
-        [(self.core.parts.due_ms,)] = await self.store.read(sql.next_long_message.text)
+        await self._count_parts()
         fired: list[tuple[str, int]] = await self.store.read(sql.all_fired.text)
         begin = self.schedule.restore(dict(fired))
         await self.run(
             Statement(sql.resume_calls.text, sql.resume_calls.params(now_ms=now_ms)),
             *(Statement(sql.put_fired.text, (name, now_ms)) for name in begin),
         )
+
+    async def _count_parts(self) -> None:
+        sql, parts = self.store.sql, self.core.parts
+        [(parts.count,)] = await self.store.read(sql.count_parts.text)
+        [(parts.due_ms,)] = await self.store.read(sql.next_long_message.text)
 
     async def _ask_alive(self, session: int) -> bool:
         return await self.gateway.ask_alive(session)
@@ -174,6 +178,7 @@ class Node:
             row = SeenRow(*fields)
             if first <= row.inbox_id <= last:
                 self.core.sessions.never_confirmed(row)
+        await self._count_parts()
         self.store.revived = None
         self.outbox.wake_at(0, 0)
         self.schedule.added(0)

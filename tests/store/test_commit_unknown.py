@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,25 @@ class CommitsAndFails:
         return getattr(self._connection, name)
 
 
+def failing(network: Network) -> Any:
+    """The store, whose next COMMIT succeeds and fails, and which then cannot be opened once."""
+    store: Any = network.node.store
+    connect, failures = store._connect, [sqlite3.OperationalError("disk I/O error")]
+
+    def fails_once() -> sqlite3.Connection:
+        if failures:
+            raise failures.pop()
+        connection: sqlite3.Connection = connect()
+        return connection
+
+    store._connection, store._connect = CommitsAndFails(store._connection), fails_once
+    return store
+
+
 async def test_what_was_refused_and_is_there_after_all_is_not_done_again(tmp_path: Path) -> None:
     async with Network(tmp_path, mount(callme, short_codes=["9105"], ussd="*105")) as network:
         lan, mai = network.phone("0912345678"), network.phone("0987654321")
-        store: Any = network.node.store
-        connect, failures = store._connect, [sqlite3.OperationalError("disk I/O error")]
-
-        def fails_once() -> sqlite3.Connection:
-            if failures:
-                raise failures.pop()
-            connection: sqlite3.Connection = connect()
-            return connection
-
-        store._connection, store._connect = CommitsAndFails(store._connection), fails_once
+        store = failing(network)
         network.confirms = False
 
         def copy(ordinal: int) -> Inbound:
@@ -64,3 +71,17 @@ async def test_what_was_refused_and_is_there_after_all_is_not_done_again(tmp_pat
         await network.settled()
         rows = await store.read("SELECT count(*) FROM inbox")
         assert (rows, len(mai.texts), len(lan.texts)) == ([(1,)], 1, 1)
+
+
+async def test_a_part_that_was_refused_and_is_there_after_all_is_waited_for_like_any_other(tmp_path: Path) -> None:
+    async with Network(tmp_path, mount(callme, short_codes=["9105"], ussd="*105")) as network:
+        lan = network.phone("0912345678")
+        failing(network)
+        await lan.text("CM 0987654321", "9105", parts=2, order=[1])
+        assert network.statuses == [RX_T_APPN]
+        # What finds the batch is itself refused for now.
+        await lan.text("HD", "9105")
+        assert network.node.core.parts.count == 1
+        await network.pass_time(timedelta(minutes=10))
+        assert network.node.core.parts.count == 0
+        assert "phần 2 trên 2" in lan.texts[-1]
