@@ -164,6 +164,8 @@ class SmscAccounts:
             raise Refused("not_sent" if row.state == "queued" else "over")
         if row.segments != 1:
             raise Refused("segments")
+        if row.data is not None:
+            raise Refused("coding")
         account = self._account(row)
         style = account.settings.style
         before, after = plan(row.text, style, row.id), plan(text, style, row.id)

@@ -13,7 +13,11 @@ from vas.unit import Batch
 
 
 async def sent_row(node: Node, msisdn: str, id_: int) -> OutboxRow:
-    """A message as it is kept; raises Refused("over") where it is not kept any more, or not an SMS ("ussd")."""
+    """A message as it is kept.
+
+    Raises Refused("over") where it is not kept any more, "ussd" where it is no SMS, and "no_id" where the SMSC
+    accepted it without giving an id, by which alone it can be spoken of.
+    """
     query = node.store.sql.outbox_row
     params = query.params(given_shard=shard_of(msisdn), given_msisdn=msisdn, given_id=id_)
     found: list[tuple[object, ...]] = await node.store.read(query.text, params)
@@ -22,6 +26,8 @@ async def sent_row(node: Node, msisdn: str, id_: int) -> OutboxRow:
     row = OutboxRow._make(found[0])
     if row.kind != "sms":
         raise Refused("ussd")
+    if row.state != "queued" and row.sent_ms is not None and not row.smsc_ids.split():
+        raise Refused("no_id")
     return row
 
 
