@@ -22,9 +22,10 @@ class Outcome(msgspec.Struct, frozen=True):
     """How a message sent with `then=` ended."""
 
     result: str
-    """`delivered`, `failed`, `expired`, `cancelled` (by operations), or `unknown`: no receipt by its validity and a day.
+    """`delivered`, `failed`, `expired`, `cancelled` by operations, or `unknown`.
 
-    What was cancelled reached nobody, as what has failed."""
+    What was cancelled has reached nobody; of what is unknown no receipt came by its validity and a day.
+    """
     to: Msisdn
     key: str
     params: dict[str, Any]

@@ -180,7 +180,7 @@ def test_what_alembic_says_of_itself_is_not_among_the_logs(tmp_path: Path) -> No
         "import logging, pathlib, sys; logging.basicConfig(level=logging.INFO);"
         "from vas.store import migrate; migrate.upgrade(pathlib.Path(sys.argv[1]))"
     )
-    ran = subprocess.run(  # noqa: S603 - this interpreter, since Alembic speaks when it is imported
+    ran = subprocess.run(  # in a process of its own, since Alembic speaks when it is imported
         [sys.executable, "-c", words, str(tmp_path / "vas.db")], capture_output=True, text=True, check=True
     )
     assert ran.stderr == ""
