@@ -266,6 +266,8 @@ class AlertNotification(Pdu):
 header: Callable[[bytes], tuple[int, int, int, int]] = struct.Struct(">IIII").unpack_from
 """command_length, command_id, command_status and sequence_number of a frame of at least 16 octets."""
 
+_length: Callable[[bytes, int], tuple[int]] = struct.Struct(">I").unpack_from
+
 
 def decode(frame: bytes) -> Pdu:
     """One whole frame. Raises SmppError and nothing else, with the status to answer.
@@ -297,16 +299,17 @@ def frames(buffer: bytearray) -> Iterator[bytes]:
     """
     if max(len(buffer) + 1, HEADER_OCTETS) <= int.from_bytes(buffer[:4], "big") <= PDU_OCTETS_MAX:
         return  # a long PDU in many pieces is not copied at each of them
-    data, start = bytes(buffer), 0
+    data, start, available = bytes(buffer), 0, len(buffer)
     try:
-        while len(data) - start >= 4:
-            octets = int.from_bytes(data[start : start + 4], "big")
+        while start + 4 <= available:
+            (octets,) = _length(data, start)
             if not HEADER_OCTETS <= octets <= PDU_OCTETS_MAX:
                 raise SmppError(RINVCMDLEN, f"command_length {octets}")
-            if len(data) - start < octets:
+            end = start + octets
+            if end > available:
                 break
-            start += octets
-            yield data[start - octets : start]
+            frame, start = data[start:end], end
+            yield frame
     finally:
         del buffer[:start]
 

@@ -29,6 +29,7 @@ EXTENSION = {
 }  # fmt: skip
 """What follows an escape, and costs two septets."""
 
+_NO_SEPTET = 0xFF
 _EXTENDED = frozenset(EXTENSION.values())
 _ESCAPED = re.compile("\x1b(.?)", re.DOTALL).sub
 _UNPAIRED = re.compile(r"[\ud800-\udfff]")
@@ -43,9 +44,16 @@ class SevenBit:
         escaped = {ord(character): bytes((ESCAPE, septet)) for septet, character in extension.items()}
         plain = {ord(character): septet for septet, character in enumerate(basic) if septet != ESCAPE}
         self._encoding: dict[int, int | bytes] = {**escaped, **plain}
+        self._latin1 = bytes(plain.get(character, _NO_SEPTET) for character in range(256))
 
     def encode(self, text: str) -> bytes | None:
         """One septet in each octet, escapes as two; None if a character has no place in the alphabet."""
+        try:
+            septets = text.encode("latin-1").translate(self._latin1)  # most texts, in a tenth of the time
+            if _NO_SEPTET not in septets:
+                return septets
+        except UnicodeEncodeError:
+            pass
         try:
             return codecs.charmap_encode(text, "strict", self._encoding)[0]
         except UnicodeEncodeError:
