@@ -113,13 +113,9 @@ async def _run(
         try:
             if journal.entries and journal.entries[0].step == RESUME:
                 raise Waiting(_resume_screen(talk))
-            ran = await run_handler(
-                core,
-                target,
-                talk,
-                partial(_start, route, talk),
-                by_sms=False,
-            )
+            # Nobody waits for what a pushed talk begins with, so there is nobody to apologise to.
+            apology = "" if command.pushed else "apology"
+            ran = await run_handler(core, target, talk, partial(_start, route, talk), by_sms=False, apology=apology)
         except Again:
             unit = unit.drop()
             continue
@@ -168,10 +164,11 @@ def _keep_talk(
 
 def _finish(command: Command, talk: Talk, route: Route, result: str, text: str, secret: bool) -> None:
     screen = fitting(text, accents=talk.accents, screen=True)
-    row = _screen_row(command, talk.unit, talk.sender, route.mounted.name, screen, result == "asking")
-    talk.unit.send(row)
-    if row.kind == "ussd":
-        command.made.screen = Screen(row, screen, result == "asking", command.inbound)
+    if screen or not command.pushed:
+        row = _screen_row(command, talk.unit, talk.sender, route.mounted.name, screen, result == "asking")
+        talk.unit.send(row)
+        if not command.pushed:
+            command.made.screen = Screen(row, screen, result == "asking", command.inbound)
     hidden = secret or talk.hides_answers
     command.finish(talk.unit, talk.sender, MASKED if hidden else command.inbound.text, result, screen, route)
 

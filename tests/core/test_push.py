@@ -41,6 +41,13 @@ def pushing(service: Service) -> None:
         await talk.change(talk.sender, noted, f"{first} {second}")
         return talk.reply("done", x=second)
 
+    @service.ussd("*7#")
+    async def nothing_to_ask(talk: Talk) -> None: ...
+
+    @service.ussd("*8#")
+    async def fail(talk: Talk) -> None:
+        raise ValueError("a bug")
+
     @service.ussd("*9#")
     async def at_once(talk: Talk) -> Reply:
         return talk.reply("done", x="at once")
@@ -99,6 +106,12 @@ async def test_a_pushed_talk_without_a_question_is_a_notice(network: Network) ->
     await pushed(network, "*9#")
     [message] = to_mai(network)
     assert (message.push, message.more, message.text) == (True, False, "done at once")
+
+
+@pytest.mark.parametrize("code", ["*7#", "*8#"])
+async def test_a_pushed_talk_that_has_nothing_to_say_or_fails_shows_nothing(network: Network, code: str) -> None:
+    await pushed(network, code)
+    assert to_mai(network) == []
 
 
 async def test_the_first_answer_says_which_dialogue_the_talk_is_in_and_no_other_one_goes_on_with_it(
