@@ -13,6 +13,8 @@ from gateway.simulator.faults import Fault
 pytestmark = pytest.mark.timeout(120)
 
 
+DROPS = (Fault(kind="drop_before", every=97, times=3), Fault(kind="silence", every=53, times=5))
+"""Sooner than those of a long soak."""
 THROTTLING = Fault(kind="status", status="RTHROTTLED", every=20, times=5)
 """Slows an account down to little more than itself."""
 
@@ -22,7 +24,7 @@ def soak(
     seconds: float,
     program: tuple[str, ...] = PROGRAM,
     rest_s: float = 60,
-    faults: tuple[Fault, ...] = FAULTS,
+    faults: tuple[Fault, ...] = (*DROPS, *FAULTS),
 ) -> Soak:
     plan = Plan(kills=0, with_ids=True, subscribers=300, program=program, rest_s=rest_s)
     return Soak(plan, folder, seconds=seconds, rate=150, faults=faults)
@@ -39,7 +41,7 @@ async def test_nothing_is_lost_or_done_twice_while_everything_goes_wrong(tmp_pat
 @pytest.mark.parametrize(
     ("bug", "faults", "what"),
     [
-        ("lost_with_the_link", FAULTS, "never got"),
+        ("lost_with_the_link", (*DROPS, *FAULTS), "never got"),
         ("twice_when_throttled", (THROTTLING,), "accepted twice though it was answered"),
         ("early_receipts_forgotten", FAULTS, "receipt that settled nothing"),
     ],
