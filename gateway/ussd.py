@@ -13,7 +13,7 @@ from gateway import text
 from gateway.packing import pack, unpack
 from gateway.pdu import ITS_SESSION_INFO, USER_MESSAGE_REFERENCE, USSD_SERVICE_OP, DataSm, DeliverSm, Tlvs
 from gateway.text import Encoded
-from gateway.ussd_dialects import Dialect
+from gateway.ussd_dialects import USSN_CONFIRM, Dialect
 from vas.alphabet import gsm_decode, ucs2_encode
 from vas.messages import UssdTurn
 
@@ -28,6 +28,7 @@ _TAGS = {
 }
 _END = 0x01
 """In the second octet of its_session_info."""
+_NOTICE_SHOWN = bytes((USSN_CONFIRM,))
 _MESSAGE_TYPE = 0x3C
 _CONVERSATION_ABORT = 0x18
 _AROUND_A_CODE = " \0@"
@@ -84,8 +85,10 @@ def read(pdu: DeliverSm | DataSm, octets: bytes, dialect: Dialect) -> Heard | No
     written = _decode(octets, pdu.data_coding, dialect)
     ended = _ended(pdu, operation, session, dialect)
     begin = not ended and _begins(operation, written, to, dialect)
+    shown = ended and operation == _NOTICE_SHOWN
+    token = _token(pdu, session, bool(suffix), dialect)
     return Heard(
-        turn=UssdTurn(f"{sender}/{_key(session, dialect)}", begin, ended, _token(pdu, session, bool(suffix), dialect)),
+        turn=UssdTurn(f"{sender}/{_key(session, dialect)}", begin, ended, token, shown),
         sender=sender,
         to=to,
         text=_dialled(written, to, dialect) if begin else written,

@@ -36,10 +36,11 @@ async def run_turn(command: Command, unit: Unit, sender: Msisdn) -> None:
     stored = await unit.batch.talk_of(sender.digits)
     subscriber = await unit.document(DOCUMENT, Subscriber, sender)
     if turn.ended:
-        if stored is not None and not stored.dialogue:
+        if stored is not None and not stored.dialogue and not turn.shown:
             # A question that we pushed was refused, or nobody answered it: there is nothing to go on with.
             unit.batch.end_talk(sender.digits)
-        command.finish(unit, sender, _legible(command), "ended", "", None, why="the subscriber hung up")
+        why = "what needed no answer was shown" if turn.shown else "the subscriber hung up"
+        command.finish(unit, sender, _legible(command), "ended", "", None, why=why)
         return
     if turn.begin:
         await _begin(command, unit, sender, subscriber, stored)

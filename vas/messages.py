@@ -67,6 +67,8 @@ class UssdTurn(msgspec.Struct, frozen=True):
     """The subscriber hung up or the network gave up: nothing can be shown any more."""
     token: bytes = b""
     """What the gateway needs to answer into the same dialogue; opaque to the core."""
+    shown: bool = False
+    """It ended since a screen of ours that needs no answer was shown."""
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -187,6 +187,13 @@ async def test_a_push_that_the_phone_refuses_ends_the_talk(network: Network) -> 
     assert "kết thúc" in await network.phone(MAI)._turn("one", begin=False)
 
 
+async def test_a_notice_that_was_shown_does_not_end_the_question_that_came_after_it(network: Network) -> None:
+    mai = network.phone(MAI)
+    await pushed(network)
+    await network.deliver(mai, "", "", UssdTurn("of the notice", begin=False, ended=True, shown=True))
+    assert await mai.answer("one") == "second?"
+
+
 async def test_a_pushed_talk_that_was_answered_can_be_gone_on_with_by_dialling(network: Network) -> None:
     mai = network.phone(MAI)
     await pushed(network)

@@ -98,7 +98,7 @@ def test_a_turn_is_read_as_its_dialect_says(
     found = heard(deliver(tlvs, text, destination=destination), dialect)
     assert found is not None
     turn = found.turn
-    assert turn == UssdTurn(f"{PHONE}/{key}", begin, ended, turn.token)
+    assert turn == UssdTurn(f"{PHONE}/{key}", begin, ended, turn.token, shown="0501 0001 13" in tlvs)
     assert found.sender == PHONE
     assert found.text == ("*105#" if begin else "1" if text == ONE else bytes.fromhex(text).decode())
 
