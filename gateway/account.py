@@ -31,6 +31,7 @@ class Account:
     ) -> None:
         self.settings = settings
         self.state = AccountState.STOPPED
+        self._starting_or_stopping = asyncio.Lock()
         self._departures = Departures(settings, traffic)
         self._places = Places(settings, self._departures, self._departures.binds, receiver, clock)
         self.submit = self._departures.submit
@@ -38,12 +39,16 @@ class Account:
         self.change_rate = self._departures.change_rate
         """Agree on another pace, in PDUs a second, until the settings change; 0 is no limit."""
 
-    def start(self) -> None:
-        """Begin to connect, and stay connected; a draining account takes submissions again."""
-        if self.state is AccountState.STOPPED:
-            self._departures.begin()
-            self._places.start()
-        self._turn_to(AccountState.RUNNING)
+    async def start(self) -> None:
+        """Begin to connect, and stay connected; a draining account takes submissions again.
+
+        Waits only for a stop that is under way.
+        """
+        async with self._starting_or_stopping:
+            if self.state is AccountState.STOPPED:
+                self._departures.begin()
+                self._places.start()
+            self._turn_to(AccountState.RUNNING)
 
     async def drain(self) -> None:
         """Give back what waits and take nothing more, until all that has left has its outcome.
@@ -53,14 +58,17 @@ class Account:
         if self.state is AccountState.RUNNING:
             self._turn_to(AccountState.DRAINING)
             self._departures.fail(lambda submission: not submission.session)
-        while self.state is AccountState.DRAINING and self._in_flight:  # noqa: ASYNC110
+        loop = asyncio.get_running_loop()
+        over_at = loop.time() + self.settings.response_timer.total_seconds()
+        while self.state is AccountState.DRAINING and self._in_flight and loop.time() < over_at:  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_LOOK_SECONDS)
 
     async def stop(self) -> None:
         """Give back what waits, unbind everywhere, close; at most two response timers and a second."""
-        self._turn_to(AccountState.STOPPED)
-        self._departures.end()
-        await self._places.stop()
+        async with self._starting_or_stopping:
+            self._turn_to(AccountState.STOPPED)
+            self._departures.end()
+            await self._places.stop()
 
     def _turn_to(self, state: AccountState) -> None:
         self.state = state

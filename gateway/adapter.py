@@ -63,13 +63,13 @@ class SmppGateway:
         """Begin to connect; the binds come up, and come back, by themselves."""
         self.loop = asyncio.get_running_loop()
         for account in self._accounts.values():
-            account.start()
+            await account.start()
 
     async def stop(self) -> None:
         """Send nothing more, wait for the responses that are due, unbind, close."""
+        await asyncio.gather(*(account.stop() for account in self._accounts.values()))
         for sending in list(self.pausing):
             sending.give_up()
-        await asyncio.gather(*(account.stop() for account in self._accounts.values()))
 
     def account(self, name: str) -> Account:
         """One of the accounts; raises KeyError."""
@@ -96,7 +96,7 @@ class SmppGateway:
             account = self._accounts.get(settings.name)
             if account is None:
                 account = self._accounts[settings.name] = self._account(settings)
-                account.start()
+                await account.start()
             elif account.settings != settings:
                 changing.append(self._change(account, settings))
         problems = await asyncio.gather(*changing)

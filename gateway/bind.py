@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -113,7 +114,8 @@ class Bind:
         """Begin to connect, and stay connected."""
         loop = asyncio.get_running_loop()
         self.tried = loop.create_future()
-        self._task = loop.create_task(self._run(), name=f"bind {self._settings.name}")
+        # Not in the context of who starts it: an HTTP request's id would stand in its log lines for ever.
+        self._task = loop.create_task(self._run(), name=f"bind {self._settings.name}", context=Context())
 
     async def stop(self) -> None:
         """Unbind when both sides have their responses, and close; at most two response timers and a second."""
@@ -157,7 +159,7 @@ class Bind:
         """One connection from beginning to end; the status of its bind."""
         try:
             link = await self._called() if self._listener else await self._dialled()
-        except (OSError, ConfigError) as error:  # TimeoutError is an OSError
+        except (OSError, ConfigError, ValueError) as error:  # TimeoutError is an OSError; ValueError: no name of a host
             self.last_error = tls.explain(error) or "no connection in time"
             return NO_CONNECTION
         try:

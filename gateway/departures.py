@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from typing import Protocol
 
@@ -65,7 +66,7 @@ class Departures:
         """Connections are about to be made."""
         self._loop = asyncio.get_running_loop()
         self.down_since = self._loop.time()
-        self._sweep_timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        self._sweep_timer = self._loop.call_later(SWEEP_SECONDS, self._sweep, context=Context())
 
     def end(self) -> None:
         """Give everything back."""

@@ -97,7 +97,7 @@ class SmscAccounts:
             case "stop":
                 await account.stop()
             case "start":
-                account.start()
+                await account.start()
 
     async def reload(self, *, dry_run: bool) -> Reloaded:
         async with self._reloading:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from gateway import AccountSettings
 from gateway import pdu as smpp
+from gateway.account import Submission
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Core, Peer, mo, until
 from vas.messages import SendOutcome
@@ -221,6 +223,31 @@ async def test_an_smsc_that_says_nothing_to_the_bind_is_left(peer: Peer, start: 
     gateway, _ = await start(response_timer=timedelta(milliseconds=100))
     await until(lambda: len(peer.connections) >= 2)
     assert gateway.binds()[0].last_error == "no response to the bind"
+
+
+async def test_what_is_no_name_of_a_host_is_told_and_tried_again(start: Network) -> None:
+    gateway, _ = await start(host="smsc..example")
+    await until(lambda: gateway.binds()[0].reconnects > 1)
+    assert "label" in gateway.binds()[0].last_error
+
+
+async def test_nothing_that_an_account_does_is_in_the_context_in_which_it_was_started(
+    peer: Peer, core: Core, start: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_id = ContextVar("request_id", default="none")
+    seen: list[str] = []
+    monkeypatch.setattr(core, "session_closed", lambda session: seen.append(request_id.get()))
+    request_id.set("of a reload")
+    gateway, _ = await start(reconnect_first=timedelta(hours=1))
+    connection = await peer.bound()
+    await until(lambda: core.sessions)
+    connection.transport.abort()
+    await until(lambda: seen)
+    # The sweep gives it back.
+    pdu = smpp.SubmitSm()
+    gateway.account("main").submit(Submission(pdu, lambda *_: seen.append(request_id.get()), expires_at=0.0))
+    await until(lambda: len(seen) == 2)
+    assert seen == ["none", "none"]
 
 
 async def test_all_connections_of_an_account_share_the_work(peer: Peer, core: Core, start: Network) -> None:

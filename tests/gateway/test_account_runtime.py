@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -51,7 +52,7 @@ async def test_a_draining_account_gives_back_what_waits_and_ends_what_has_left(
     await until(lambda: peer.of(smpp.DeliverSmResp))
     assert peer.of(smpp.DeliverSmResp)[0].status == 0
     assert peer.of(smpp.Unbind) == []
-    account.start()
+    await account.start()
     assert (await send.result(send())).outcome is SendOutcome.SENT
 
 
@@ -62,6 +63,24 @@ async def test_a_dialogue_that_came_by_a_draining_account_goes_on(peer: Peer, co
     await gateway.account("main").drain()
     screen = send("menu", session=core.inbound[0].session, token=b"\x01\x00")
     assert (await send.result(screen)).outcome is SendOutcome.SENT
+
+
+async def test_dialogues_that_go_on_do_not_put_off_the_end_of_a_drain(peer: Peer, core: Core, start: Network) -> None:
+    held: list[smpp.SubmitSm] = []
+
+    def answer_the_one_before(pdu: smpp.SubmitSm) -> list[smpp.Pdu]:
+        held.append(pdu)
+        return [smpp.SubmitSmResp(before.sequence, message_id=b"1") for before in held[-2:-1]]
+
+    peer.answers[smpp.SubmitSm] = answer_the_one_before
+    gateway, send = await start(response_timer=timedelta(milliseconds=200))
+    (await peer.bound()).send(mo("*105#", tlvs=((0x0501, b"\x01"),)))
+    await until(lambda: core.inbound)
+    show = partial(send, "menu", session=core.inbound[0].session, token=b"\x01\x00")
+    show()
+    await until(lambda: held)
+    draining = asyncio.create_task(gateway.account("main").drain())
+    await until(lambda: show() and draining.done())
 
 
 async def test_what_a_draining_account_gets_back_from_a_throttling_smsc_is_handed_on(
@@ -89,9 +108,43 @@ async def test_a_stopped_account_unbinds_and_comes_back_when_it_is_started(
     assert len(peer.of(smpp.Unbind)) == 1
     assert (account.status.state, account.status.binds_up, account.up) == (AccountState.STOPPED, 0, False)
     assert (await send.result(send())).outcome is SendOutcome.NOT_SENT
-    account.start()
+    await account.start()
     assert (await send.result(send())).outcome is SendOutcome.SENT
     assert core.sessions == ["main", "main"]
+
+
+async def test_a_message_that_was_to_rest_before_another_try_is_given_back_by_a_stop(
+    peer: Peer, core: Core, start: Network
+) -> None:
+    peer.answers[smpp.SubmitSm] = lambda pdu: []
+    gateway, send = await start()
+    connection = await peer.bound()
+    number = send()
+    await until(lambda: peer.of(smpp.SubmitSm))
+    stopping = asyncio.create_task(gateway.stop())
+    await asyncio.sleep(0)
+    connection.send(smpp.SubmitSmResp(peer.of(smpp.SubmitSm)[0].sequence, 0x4FE))
+    await stopping
+    assert send.results[number].outcome is SendOutcome.NOT_SENT
+    assert gateway.backlog == 0
+
+
+async def test_an_account_that_is_started_while_it_stops_comes_back(peer: Peer, core: Core, start: Network) -> None:
+    peer.answers[smpp.Unbind] = lambda pdu: []
+    gateway, send = await start()
+    account = gateway.account("main")
+    connection = await peer.bound()
+    stopping = asyncio.create_task(account.stop())
+    await until(lambda: peer.of(smpp.Unbind))
+    starting = asyncio.create_task(account.start())
+    await asyncio.sleep(0)
+    connection.send(smpp.UnbindResp(peer.of(smpp.Unbind)[0].sequence))
+    await asyncio.gather(stopping, starting)
+    assert (await send.result(send())).outcome is SendOutcome.SENT
+    assert account.state is AccountState.RUNNING
+    peer.answers.pop(smpp.Unbind)
+    await account.stop()
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "bind main"] == []
 
 
 async def test_what_waits_without_a_connection_is_handed_on_if_it_may_not_wait(
@@ -246,7 +299,7 @@ async def test_a_stopped_account_takes_settings_for_its_next_start(peer: Peer, c
     await account.stop()
     assert await account.change(changed(account, password="other", binds=2)) == ""
     assert len(peer.connections) == 1
-    account.start()
+    await account.start()
     await until(lambda: len(core.sessions) == 3)
     assert [bind.password for bind in peer.of(smpp.BindTransceiver)] == [b"secret", b"other", b"other"]
 

@@ -159,7 +159,7 @@ async def test_a_drained_account_still_takes_commands_and_comes_back(world: Worl
     world.one.connections[0].send(smpp.DeliverSm(1, source_addr=b"84912345678", short_message=b"HELLO"))
     await until(lambda: world.core.inbound)
     assert await world.went_by() == "two"
-    account.start()
+    await account.start()
     assert await world.went_by() == "one"
 
 
@@ -235,6 +235,22 @@ async def test_a_stop_ends_the_pause_before_segments_are_sent_again(world: World
     sent = world.send("a" * 307, account="")
     await until(lambda: world.gateway.pausing)
     await world.gateway.stop()
+    assert world.send.results[sent].outcome is SendOutcome.TEMPORARY
+    assert world.gateway.backlog == 0
+
+
+async def test_a_pause_that_begins_while_the_gateway_stops_is_ended_too(world: World) -> None:
+    world.one.answers[smpp.SubmitSm] = lambda pdu: []
+    await world.start()
+    sent = world.send("a" * 200, account="")
+    await until(lambda: len(world.one.of(smpp.SubmitSm)) == 2)
+    stopping = asyncio.create_task(world.gateway.stop())
+    await asyncio.sleep(0)
+    first, second = world.one.of(smpp.SubmitSm)
+    world.one.connections[0].send(
+        smpp.SubmitSmResp(first.sequence, message_id=b"1"), smpp.SubmitSmResp(second.sequence, 0x08)
+    )
+    await stopping
     assert world.send.results[sent].outcome is SendOutcome.TEMPORARY
     assert world.gateway.backlog == 0
 
