@@ -29,10 +29,10 @@ from gateway.simulator.session import Session
 
 HEARD_WITHIN = timedelta(seconds=1)
 MEMORY_EVERY_S = 2.0
-GROWTH_MAX = 0.25
-"""By how much resident memory may grow from the second tenth of a soak to its last."""
-WARM_SAMPLES = 50
-"""Fewer samples of memory say nothing about its growth."""
+GROWTH_MAX = 0.15
+"""By how much resident memory may grow from the middle of a soak to its end."""
+WARM_SAMPLES = 200
+"""Fewer samples of memory say nothing about its growth: what is kept on purpose is full after some minutes."""
 FLAP_EVERY_S = (0.3, 2.0)
 ALL_LINKS = 0.2
 """The share of falls that takes every link."""
@@ -178,5 +178,5 @@ class Soak(Crash):
         tenth = len(self.resident) // 10
         if len(self.resident) < WARM_SAMPLES:
             return 0.0
-        before, after = self.resident[tenth : 2 * tenth], self.resident[-tenth:]
+        before, after = self.resident[5 * tenth : 6 * tenth], self.resident[-tenth:]
         return sum(after) / sum(before) - 1
