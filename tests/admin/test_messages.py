@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from tests.admin.conftest import ANN, BOB, NOW, SECRET, World
-from vas.store.ids import milliseconds
+from vas.store import schema
+from vas.store.ids import milliseconds, shard_of
 
 SECOND = timedelta(seconds=1)
 
@@ -37,6 +38,25 @@ async def test_both_directions_are_listed_newest_first(world: World) -> None:
         (came, "in"),
     ]
     assert page["next"] is None
+
+
+async def test_a_long_message_that_is_not_whole_is_shown_with_the_parts_that_came(world: World) -> None:
+    due_ms = milliseconds(NOW + 10 * SECOND)
+    for msisdn, reference, numbers in ((ANN, "8-bit 1", (1, 3)), (ANN, "8-bit 2", (2,)), (BOB, "8-bit 1", (1,))):
+        key = {
+            "shard": shard_of(msisdn), "msisdn": msisdn, "account": "main", "receiver": "9105",
+            "reference": reference, "total": 3,
+        }  # fmt: skip
+        await world.put(schema.long_message, {**key, "due_ms": due_ms, "ended": b"{}"})
+        for number in numbers:
+            await world.put(schema.part, {**key, "number": number, "octets": SECRET.encode(), "coding": "gsm"})
+        due_ms += 1000
+    page = await listed(world)
+    of_all = {"account": "main", "to": "9105", "parts": 3}
+    assert page["waiting"] == [
+        {**of_all, "came": [1, 3], "until": "2026-11-22T12:00:10Z"},
+        {**of_all, "came": [2], "until": "2026-11-22T12:00:11Z"},
+    ]
 
 
 async def test_messages_of_another_number_are_not_listed(world: World) -> None:

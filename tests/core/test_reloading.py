@@ -18,6 +18,8 @@ from vas.__main__ import app
 from vas.assembly import Installation
 from vas.config import load
 from vas.errors import Refused
+from vas.messages import ROK, Inbound, Part
+from vas.store.ids import moment
 
 ANN, BOB = "84912345678", "84987654321"
 WHY = {"reason": "under test"}
@@ -281,6 +283,16 @@ async def test_the_messages_of_a_number_are_listed_without_their_texts(world: Wo
     assert "0912345678" not in shown
     assert "nothing is kept" in (await world.vas("messages", "0999999999"))[1]
     assert (await world.vas("messages", "x"))[0] == 2
+
+
+async def test_the_messages_of_a_number_tell_of_a_long_one_whose_parts_are_awaited(world: World) -> None:
+    first = Part("8-bit 1", 3, 1, b"CM", "gsm")
+    came = Inbound("main", 1, 1, moment(0), ANN, "9105", "CM", b"CM", part=first)
+    dispatch, answered = world.installation.node.dispatch, asyncio.get_running_loop().create_future()
+    dispatch.receive(came, answered.set_result)
+    assert await answered == ROK
+    status, shown = await world.vas("messages", ANN)
+    assert (status, "of 3 parts came 1;" in shown, "nothing is kept" in shown) == (0, True, False)
 
 
 async def test_the_reload_command_shows_and_then_does(world: World) -> None:

@@ -16,6 +16,7 @@ from vas.admin.desk import Reader
 from vas.admin.journey import Event, Rows, What, timeline
 from vas.admin.problems import Problem
 from vas.admin.values import IdPath, Model, Number, Page, Reveal
+from vas.admin.waiting import Waiting, waiting_from
 from vas.statuses import status_name, status_words
 from vas.store.ids import id_ms, moment
 from vas.store.rows import DeadLetterRow
@@ -53,6 +54,8 @@ class MessagesPage(Model):
     items: list[Message]
     next: str | None
     """Cursor of the following page; null on the last one."""
+    waiting: list[Waiting]
+    """Long messages of the number that have not come whole yet: they are no items until they do, or are given up."""
 
 
 async def list_messages(request: web.Request, *, query: MessagesQuery) -> MessagesPage:
@@ -66,7 +69,8 @@ async def list_messages(request: web.Request, *, query: MessagesQuery) -> Messag
     items, following = query.cut(sorted(both, key=lambda row: row.id, reverse=True)[: span.limit])
     if shown.full:
         await record(request, "messages.read", [query.msisdn], reason=query.reason)
-    return MessagesPage(items=[_message(row, shown) for row in items], next=following)
+    waiting = await waiting_from(reader, query.msisdn)
+    return MessagesPage(items=[_message(row, shown) for row in items], next=following, waiting=waiting)
 
 
 def _message(row: store.InboxRow | store.OutboxRow, shown: Sight) -> Message:

@@ -26,4 +26,12 @@ def messages(number: str, url: Url = "", key_file: KeyFile = None, config: Confi
             each["id"], each["at"][:19].replace("T", " "), "→" if each["direction"] == "out" else "←",
             escape(each["code"]), each["service"], f"[{_COLOURS.get(state, 'default')}]{state}[/]",
         )  # fmt: skip
-    Console(highlight=False).print(table if page["items"] else "nothing is kept of this number")
+    console = Console(highlight=False)
+    for each in page["waiting"]:
+        came = ", ".join(map(str, each["came"]))
+        console.print(
+            f"[yellow]a long message to {each['to']} is not whole[/]: of {each['parts']} parts came {came}; "
+            f"given up at {each['until'][:19].replace('T', ' ')}"
+        )
+    if page["items"] or not page["waiting"]:
+        console.print(table if page["items"] else "nothing is kept of this number")
