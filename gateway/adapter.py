@@ -102,7 +102,8 @@ class SmppGateway:
         problems = await asyncio.gather(*changing)
         self._accounts = {name: self._accounts[name] for name in names}
         await asyncio.gather(*(account.stop() for account in gone))
-        self._dialects = {**DIALECTS, **dialects}
+        spoken = {account.settings.ussd_dialect for account in self._accounts.values()}  # some by settings of before
+        self._dialects = {name: self._dialects[name] for name in spoken} | DIALECTS | dict(dialects)
         return [problem for problem in problems if problem]
 
     async def _change(self, account: Account, settings: AccountSettings) -> str:

@@ -13,7 +13,8 @@ import pytest
 from gateway import AccountSettings, SmppGateway, sending
 from gateway import pdu as smpp
 from gateway.routes import Route
-from tests.gateway.peer import Connection, Core, Peer, Sender, until
+from gateway.ussd_dialects import Dialect
+from tests.gateway.peer import Connection, Core, Peer, Sender, mo, until
 from vas.messages import SendOutcome
 
 BOTH = (Route(("one", "two")),)
@@ -311,3 +312,15 @@ async def test_an_account_whose_smsc_refuses_the_new_settings_goes_on_with_the_o
     assert problem.startswith("accounts.one: ")
     assert world.gateway.account("one").settings.password == ""
     assert await world.went_by() == "one"
+
+
+async def test_settings_that_stay_keep_the_dialect_that_the_new_ones_do_not_have(world: World) -> None:
+    await world.start()
+    both = [world.settings("one", ussd_dialect="ours"), world.settings("two")]
+    await world.gateway.apply(both, {"ours": Dialect(service_type_in=b"OURS")}, BOTH)
+    world.one.answers[smpp.BindTransceiver] = lambda pdu: [smpp.BindTransceiverResp(pdu.sequence, 0x0E)]
+    assert await world.gateway.apply([world.settings("one", password="wrong"), world.settings("two")], {}, BOTH)
+    world.one.connections[0].send(mo("*105#", service_type=b"OURS"))
+    await until(lambda: world.one.of(smpp.DeliverSmResp))
+    [inbound] = world.core.inbound
+    assert inbound.ussd is not None
