@@ -1,7 +1,7 @@
 """TLS under SMPP: contexts from an account's settings, and what is wrong in words that say what to do.
 
-There is no STARTTLS in SMPP: a port speaks TLS or it does not. Certificates are read anew for each connection, so a
-renewed one needs no restart.
+There is no STARTTLS in SMPP: a port speaks TLS or it does not. Certificates are read anew for each connection that
+we make, so a renewed one needs no restart.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from gateway.receipt_ids import ReceiptId
 from gateway.settings import AccountSettings, Alphabet, LongMessages
 from vas.config import Settings, effective, load
 from vas.config_dialects import UssdDialect
-from vas.config_sections import Account, Address, Admin, Log, Platform, Route, Section, ServiceSection, Store, Web
+from vas.config_sections import Account, Admin, Log, Platform, Route, Section, ServiceSection, Store, Web
+from vas.config_values import Address
 from vas.durations import parse_duration, spell_duration
 from vas.errors import ConfigError
 from vas.messages import Msisdn
@@ -26,6 +27,7 @@ from vas.messages import Msisdn
 SHIPPED = Path(__file__).parent.parent / "config.toml"
 ACCOUNT = '[accounts.main]\nhost = "smsc"\nsystem_id = "vas"\n'
 OTHER_ACCOUNT = '\n[accounts.backup]\nhost = "smsc2"\nsystem_id = "vas"\n'
+OUTBIND = '\n[accounts.called]\nsystem_id = "vas"\noutbind = "127.0.0.1:0"\n'
 SECTIONS: dict[str, type[Section]] = {
     "store": Store,
     "admin": Admin,
@@ -80,7 +82,10 @@ def test_the_shipped_file_shows_every_setting() -> None:
 def test_what_the_shipped_file_shows_in_comments_is_accepted_and_is_the_default(write: Write) -> None:
     text = SHIPPED.read_text(encoding="utf-8")
     uncommented = re.sub(r"^# (\w+ = |\[\S+\]$)", r"\1", text, flags=re.MULTILINE) + OTHER_ACCOUNT
-    without_a_default = {"validity", "message_id_tlv", "statuses", "tls_ca", "tls_certificate", "tls_key", "outbind"}
+    without_a_default = {
+        *("validity", "message_id_tlv", "statuses", "tls_ca", "tls_certificate", "tls_key"),
+        *("outbind", "outbind_password"),
+    }
 
     shown, plain = (load(write(spelled), {}).accounts["main"] for spelled in (uncommented, text))
 
@@ -270,6 +275,28 @@ def test_a_mistake_is_named_with_its_key_its_value_and_what_was_meant(write: Wri
             id="nowhere to connect to",
         ),
         pytest.param(
+            '[accounts.main]\nsystem_id = "vas"\noutbind = "127.0.0.1:0"\noutbind_password = "s"',
+            [
+                "accounts.main.host: needed, since by this outbind the account only receives: set it for the "
+                'transmitter, or interface_version = "5.0" with bind = "transceiver", or let a last route without '
+                "prefixes and short_codes carry the replies"
+            ],
+            id="account that only receives, and nobody submits for it",
+        ),
+        pytest.param(
+            ACCOUNT + OUTBIND + 'outbind_password = "s"\n[[routes]]\naccounts = ["main", "called"]',
+            ['routes[0].accounts[1]: "called" only receives: it has outbind and no host'],
+            id="route to an account that only receives",
+        ),
+        pytest.param(
+            ACCOUNT + 'outbind = "127.0.0.1:0"',
+            [
+                "accounts.main.outbind_password: needed with outbind, or tls with tls_ca: "
+                "else anybody who connects is the SMSC"
+            ],
+            id="outbind that proves nothing",
+        ),
+        pytest.param(
             ACCOUNT + 'tls = true\ntls_certificate = "config.toml"',
             ["accounts.main.tls_key: needed with tls_certificate: name the PEM file of its key"],
             id="certificate without its key",
@@ -328,7 +355,14 @@ def test_settings_that_do_not_fit_together_are_told_with_what_to_do(write: Write
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param('[accounts.main]\nsystem_id = "vas"\noutbind = "127.0.0.1:0"', id="the SMSC connects to us"),
+        pytest.param(
+            ACCOUNT + OUTBIND + 'outbind_password = "s"\n[[routes]]\naccounts = ["main"]',
+            id="one account takes what another submits",
+        ),
+        pytest.param(
+            OUTBIND + 'outbind_password = "s"\nbind = "transceiver"\ninterface_version = "5.0"',
+            id="the SMSC connects to us, for both directions",
+        ),
         pytest.param(
             ACCOUNT + '[[routes]]\naccounts = ["main"]\nprefixes = ["8491"]\nshort_codes = ["9105"]\n'
             '[[routes]]\naccounts = ["main"]\nprefixes = ["8491"]',

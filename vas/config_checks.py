@@ -21,6 +21,12 @@ _WITH_TLVS = {"long_messages": ("sar", "payload"), "receipt_reference": (True,)}
 _NO_TLVS = "needs interface_version 3.4 or 5.0: 3.3 has no optional parameters"
 
 
+_NO_WAY_OUT = (
+    "needed, since by this outbind the account only receives: set it for the transmitter, or interface_version"
+    ' = "5.0" with bind = "transceiver", or let a last route without prefixes and short_codes carry the replies'
+)
+
+
 def mistakes(settings: Settings) -> Iterator[Mistake]:
     """Everything that does not fit together, in the order of the file."""
     for name, account in settings.accounts.items():
@@ -29,6 +35,8 @@ def mistakes(settings: Settings) -> Iterator[Mistake]:
         if account.ussd_dialect not in (known := (*get_args(ShippedDialect), *settings.ussd_dialects)):
             said = f'there is no dialect "{account.ussd_dialect}"; there are: {", ".join(known)}'
             yield ("accounts", name, "ussd_dialect"), said
+        if _only_receives(account) and not any(_fits_all(route) for route in settings.routes):
+            yield ("accounts", name, "host"), _NO_WAY_OUT
     for name, dialect in settings.ussd_dialects.items():
         for place, said in _of_dialect(name, dialect):
             yield ("ussd_dialects", name, *place), said
@@ -44,12 +52,20 @@ def _of_account(account: Account) -> Iterator[tuple[str, str]]:
         yield "host", "needed, unless outbind is set (host name or address of the SMSC)"
     if account.tls:
         yield from _of_tls(account)
+    if account.outbind and not account.outbind_password.get_secret_value() and not (account.tls and account.tls_ca):
+        yield "outbind_password", "needed with outbind, or tls with tls_ca: else anybody who connects is the SMSC"
     if account.interface_version == "3.3":
         for key, values in _WITH_TLVS.items():
             if getattr(account, key) in values:
                 yield key, _NO_TLVS
     if account.reconnect_first > account.reconnect_max:
         yield "reconnect_first", "must be no longer than reconnect_max"
+
+
+def _only_receives(account: Account) -> bool:
+    """Whether the SMSC calls us, is answered with bind_receiver, and is not called for what we submit."""
+    both_ways = account.bind == "transceiver" and account.interface_version == "5.0"
+    return account.outbind is not None and not account.host and not both_ways
 
 
 def _of_tls(account: Account) -> Iterator[tuple[str, str]]:
@@ -77,7 +93,13 @@ def _of_routes(routes: Sequence[Route], accounts: Mapping[str, Account]) -> Iter
                 yield ("routes", place, "accounts", at), f'there is no account "{name}"{near(name, accounts)}'
             elif name in route.accounts[:at]:
                 yield ("routes", place, "accounts", at), f'"{name}" is named twice'
+            elif _only_receives(accounts[name]):
+                yield ("routes", place, "accounts", at), f'"{name}" only receives: it has outbind and no host'
         yield from _unreachable(route, place, routes[:place])
+
+
+def _fits_all(route: Route) -> bool:
+    return not route.prefixes and not route.short_codes
 
 
 def _unreachable(route: Route, place: int, earlier: Sequence[Route]) -> Iterator[Mistake]:
