@@ -17,6 +17,7 @@ ROOMS_OF_ALL = {
     "vas.commands.traffic",
     "vas.serving",
     "vas.demo",
+    "vas.loopback",
     "vas.testing",
 }
 """Where everything is put together: the command with its parts, and the phone that tests dial with."""

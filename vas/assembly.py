@@ -15,7 +15,7 @@ from gateway.adapter import SmppGateway
 from vas import admin
 from vas.accounts import SmscAccounts, account_rules, account_settings, routes, ussd_dialects
 from vas.config import Settings
-from vas.config_sections import SQLITE_FILE
+from vas.config_values import SQLITE_FILE
 from vas.core import PartLimits
 from vas.errors import ConfigError, VasError
 from vas.messages import Receiver

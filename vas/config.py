@@ -25,7 +25,8 @@ from pydantic_settings import (
 from vas import config_checks, config_problems
 from vas.config_dialects import UssdDialect
 from vas.config_problems import NESTED, PREFIX, Origin
-from vas.config_sections import SQLITE_FILE, Account, Admin, Log, Name, Platform, Route, ServiceSection, Store, Web
+from vas.config_sections import Account, Admin, Log, Platform, Route, ServiceSection, Store, Web
+from vas.config_values import SQLITE_FILE, Name
 from vas.errors import ConfigError
 
 T = TypeVar("T")

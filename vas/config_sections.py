@@ -2,104 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    InstanceOf,
-    PlainSerializer,
-    SecretStr,
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from vas.config_values import (
+    Address,
+    Ascii,
+    CommandStatus,
+    Duration,
+    Listen,
+    Number,
+    Prefix,
+    Secret,
+    ShortCode,
+    StatusKey,
+    StoreUrl,
+    TimeZone,
 )
+from vas.messages import RTHROTTLED, RX_T_APPN
 
-from vas.config_problems import without_password
-from vas.durations import parse_duration, spell_duration
-from vas.errors import Refused
-from vas.messages import RTHROTTLED, RX_T_APPN, Msisdn
-
-SQLITE_FILE = re.compile(r"sqlite:///(?!:memory:)(?P<path>[^?]+)").fullmatch
-_DISTANT = re.compile(r"postgresql://[^/]+/.+").fullmatch
-
-
-class Address(NamedTuple):
-    """Where a listener waits."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, spelled: object) -> Address:
-        """From `127.0.0.1:8080` or `[::1]:8080`; port 0 takes any free one. Raises ValueError."""
-        if isinstance(spelled, Address):
-            return spelled
-        host, _, port = str(spelled).rpartition(":")
-        if not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
-            raise ValueError('must be a host and a port, as in "127.0.0.1:8080"')
-        return cls(host.removeprefix("[").removesuffix("]"), int(port))
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def _timezone(name: object) -> ZoneInfo:
-    try:
-        return name if isinstance(name, ZoneInfo) else ZoneInfo(str(name))
-    except (KeyError, ValueError, OSError):
-        raise ValueError("must be a name of the time zone database") from None
-
-
-def _number(raw: object) -> Msisdn:
-    try:
-        return raw if isinstance(raw, Msisdn) else Msisdn.parse(str(raw))
-    except Refused:
-        raise ValueError("must be a subscriber's number") from None
-
-
-def _ascii_secret(secret: SecretStr) -> SecretStr:
-    if not secret.get_secret_value().isascii():
-        raise ValueError("must be ASCII")
-    return secret
-
-
-def _status_key(key: object) -> object:
-    """A key of a TOML table is text, `0x0442` too."""
-    try:
-        return int(key, 0) if isinstance(key, str) else key
-    except ValueError:
-        raise ValueError("must be a command_status, as 0x0442") from None
-
-
-def _prefix(digits: str) -> str:
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 15) or digits.startswith("0"):
-        raise ValueError('must be the beginning of an international number, without + or 00, as in "8491"')
-    return digits
-
-
-def _store_url(url: str) -> str:
-    if not (SQLITE_FILE(url) or _DISTANT(url)):
-        raise ValueError('must be "sqlite:///PATH" or "postgresql://USER:PASSWORD@HOST/DATABASE"')
-    return url
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(spell_duration, when_used="json")]
-Listen = Annotated[Address, BeforeValidator(Address.parse), PlainSerializer(str, when_used="json")]
-TimeZone = Annotated[InstanceOf[ZoneInfo], BeforeValidator(_timezone), PlainSerializer(str, when_used="json")]
-Number = Annotated[
-    InstanceOf[Msisdn], BeforeValidator(_number), PlainSerializer(lambda number: number.digits, when_used="json")
-]
-Ascii = Annotated[str, Field(pattern=r"^[ -~]*$")]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=32)]
-ShortCode = Annotated[str, Field(pattern=r"^[0-9]{2,15}$")]
-Prefix = Annotated[str, AfterValidator(_prefix)]
-CommandStatus = Annotated[int, Field(ge=1, le=0xFFFF_FFFF)]
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -114,9 +40,7 @@ class Section(BaseModel):
 class Store(Section):
     """[store]: where everything is kept, and for how long."""
 
-    url: Annotated[str, AfterValidator(_store_url), PlainSerializer(without_password, when_used="json")] = Field(
-        default="sqlite:///var/vas.db", repr=False
-    )
+    url: StoreUrl = Field(default="sqlite:///var/vas.db", repr=False)
     """Address of the database; after loading, a SQLite path is absolute."""
     keep: Duration = Field(default=timedelta(days=90), ge=DAY, le=3650 * DAY)
     """How long finished messages are kept."""
@@ -162,7 +86,7 @@ class Account(Section):
     """TCP port of the SMSC."""
     system_id: Ascii = Field(max_length=15)
     """Who we are to the SMSC."""
-    password: Annotated[SecretStr, AfterValidator(_ascii_secret)] = Field(default=SecretStr(""), max_length=8)
+    password: Secret = Field(default=SecretStr(""), max_length=8)
     """What proves it: at most 8 characters."""
     system_type: Ascii = Field(default="", max_length=12)
     """The kind of system we are, where the SMSC asks for it."""
@@ -217,7 +141,7 @@ class Account(Section):
     long_messages: Literal["udh", "udh16", "sar", "payload"] = "udh"
     """How the segments of a long message are marked."""
     statuses: dict[
-        Annotated[CommandStatus, BeforeValidator(_status_key)],
+        StatusKey,
         Literal["throttle", "transient", "session", "permanent"],
     ] = {}
     """What a command_status of this SMSC's own means: { 0x0442 = "throttle" }."""
@@ -237,7 +161,7 @@ class Account(Section):
     """Where we wait for the SMSC to connect and send outbind: "0.0.0.0:2776"; by host, if set, we submit."""
     outbind_system_id: Ascii = Field(default="", max_length=15)
     """Who the SMSC must say it is in outbind."""
-    outbind_password: Annotated[SecretStr, AfterValidator(_ascii_secret)] = Field(default=SecretStr(""), max_length=8)
+    outbind_password: Secret = Field(default=SecretStr(""), max_length=8)
     """What it must prove that with; needed with outbind, unless tls_ca says who may connect."""
     waiting_max: int = Field(default=10_000, ge=1, le=1_000_000)
     """Submissions that wait for the window or the rate, at most."""

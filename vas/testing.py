@@ -22,19 +22,8 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from vas.core import AccountRules
-from vas.messages import (
-    ROK,
-    Inbound,
-    Msisdn,
-    Outbound,
-    Part,
-    Receipt,
-    ReceiptState,
-    Receiver,
-    SendOutcome,
-    SendResult,
-    UssdTurn,
-)  # fmt: skip
+from vas.loopback import Loopback
+from vas.messages import Inbound, Msisdn, Outbound, Part, Receipt, ReceiptState, SendOutcome, UssdTurn
 from vas.mounting import Mounted, Platform
 from vas.node import Node, Setup
 from vas.selfcare import selfcare
@@ -43,8 +32,6 @@ from vas.store.ids import moment
 from vas.store.sqlite import SqliteStore
 
 ACCOUNT = "test"
-REFUSED_WITH = {SendOutcome.PERMANENT: 0x0B, SendOutcome.TEMPORARY: 0x08}
-"""command_status of a refusal: ESME_RINVDSTADR for good, ESME_RSYSERR for now."""
 MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=ZoneInfo("Asia/Ho_Chi_Minh"))
 """A Monday, when a test's clock begins unless the test says otherwise."""
 
@@ -181,7 +168,7 @@ class Network:
 
     async def _start(self) -> None:
         store = SqliteStore(self.folder / "vas.db", clock_ms=lambda: self.now_ms)
-        self.node = Node(self._setup, store, lambda receiver: _Gateway(self, receiver))
+        self.node = Node(self._setup, store, lambda receiver: Loopback(self, receiver, ACCOUNT))
         await self.node.start()
         self._session, self._ordinal = self.node.dispatch.session_opened(ACCOUNT), 0
 
@@ -254,51 +241,3 @@ def identity(sender: str, to: str, text: str, turn: UssdTurn | None = None, part
     """What is the same in a copy."""
     header = f"{part.reference} {part.total} {part.number}".encode() + part.octets if part else b""
     return b"\0".join((sender.encode(), to.encode(), text.encode(), (turn.dialogue if turn else "").encode(), header))
-
-
-class _Gateway:
-    """Hands what is sent to the phones at once (vas.node.RunningGateway)."""
-
-    def __init__(self, network: Network, receiver: Receiver) -> None:
-        self._network = network
-        self._receiver = receiver
-        self.backlog = 0
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-
-    async def ask_alive(self, session: int) -> bool:
-        return True
-
-    def text_of(self, account: str, parts: Sequence[Part]) -> str:
-        return b"".join(part.octets for part in parts).decode()
-
-    def send(self, message: Outbound, done: Callable[[SendResult], None]) -> None:
-        network = self._network
-        network.sent.append(message)
-        outcome = network.outcome(message)
-        if outcome is SendOutcome.SENT:
-            self._arrive(message)
-        at = moment(network.now_ms)
-        segments = network.segments(message)
-        smsc_ids = tuple(str(message.id + index) for index in range(segments)) if outcome is SendOutcome.SENT else ()
-        status = REFUSED_WITH.get(outcome, ROK)
-        loop = asyncio.get_running_loop()
-        loop.call_soon(done, SendResult(outcome, at, ACCOUNT, segments, smsc_ids, status))
-        if (
-            outcome is SendOutcome.SENT
-            and message.receipt
-            and network.receipts
-            and network.phone(str(message.to)).reachable
-        ):
-            receipt = Receipt(ACCOUNT, 0, 0, at, str(message.id), message.to.digits, ReceiptState.DELIVERED)
-            loop.call_soon(self._receiver.receive_receipt, receipt, lambda status: None)
-
-    def _arrive(self, message: Outbound) -> None:
-        phone = self._network.phone(str(message.to))
-        phone.dialogues += message.push
-        if message.session or message.push:
-            phone.screen, phone.open = message.text, message.more
-        else:
-            phone.texts.append(message.text)
-            phone.received.append(message)
