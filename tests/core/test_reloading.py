@@ -309,6 +309,7 @@ async def test_the_reload_command_shows_and_then_does(world: World) -> None:
     [
         (["accounts", "drain", "mian"], "There is no such account."),
         (["accounts", "drain", "../x"], "no name of an account"),
+        (["accounts", "--url", "http://127.0.0.1:1", "drain", "main"], "options go behind the order"),
         (["accounts", "--key-file", "nowhere.key"], "nowhere.key: no key"),
         (["reload"], 'did you mean "window"?'),
     ],

@@ -25,9 +25,17 @@ accounts_app = typer.Typer(help="The SMSC accounts of the running platform.", in
 @accounts_app.callback()
 def accounts(context: typer.Context, url: Url = "", key_file: KeyFile = None, config: Config = CONFIG) -> None:
     """Show every SMSC account: its state, its binds, its pace, what waits."""
-    if context.invoked_subcommand is None:
-        with plain_errors():
+    with plain_errors():
+        if context.invoked_subcommand is None:
             _show(desk(url, key_file, config).get("/admin/v1/accounts"))
+        elif any(_was_typed(context, name) for name in context.params):
+            # The order has options of its own, and would else go to another platform than was named.
+            raise VasError(f"options go behind the order: vas accounts {context.invoked_subcommand} NAME --url …")
+
+
+def _was_typed(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @accounts_app.command()
@@ -50,7 +58,7 @@ def start(name: str, reason: Why = BY_HAND, url: Url = "", key_file: KeyFile = N
 
 def _order(name: str, order: str, reason: str, url: str, key_file: Path | None, config: Path) -> None:
     with plain_errors():
-        if not name.isidentifier():
+        if not (name.isascii() and name.isidentifier()):
             raise VasError(f"{name!r} is no name of an account; `vas accounts` lists them")
         _show([desk(url, key_file, config).post(f"/admin/v1/accounts/{name}/{order}", {"reason": reason})])
 
