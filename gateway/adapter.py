@@ -137,7 +137,9 @@ class SmppGateway:
         if kind in _RECEIPTS:
             self._receiver.receive_receipt(self._receipt(link, pdu, ordinal, raw), answer)
             return
-        received_at = self.now() - timedelta(seconds=link.heard_at - link.arrived_at)
+        received_at = self.now()
+        if link.arrived_at < link.heard_at:
+            received_at -= timedelta(seconds=link.heard_at - link.arrived_at)
         inbound = incoming.inbound(
             pdu, raw, settings, self._dialects[settings.ussd_dialect], link.session, ordinal, received_at
         )

@@ -28,7 +28,10 @@ class Answers:
         """Count an answer as written; False if that request was answered before."""
         if ordinal <= self.answered or ordinal in self._ahead:
             return False
-        self._ahead.add(ordinal)
+        if ordinal > self.answered + 1:
+            self._ahead.add(ordinal)
+            return True
+        self.answered = ordinal
         while self.answered + 1 in self._ahead:
             self.answered += 1
             self._ahead.remove(self.answered)

@@ -94,7 +94,8 @@ class Departures:
         """Take a submission; `done` is called later, never from here."""
         lane = self._lane(submission)
         full = self.lanes.waiting >= self._settings.waiting_max
-        if lane is None or full or self._hopeless or (self.down_since is not None and not submission.waits):
+        down = self.down_since is not None
+        if lane is None or full or (down and (self._hopeless or not submission.waits)):
             asyncio.get_running_loop().call_soon(submission.done, SendOutcome.NOT_SENT, 0, b"")
             return
         self.lanes.waiting += 1

@@ -30,6 +30,9 @@ from vas.messages import ROK, RTHROTTLED, RX_T_APPN, Answer, Receiver
 UNREAD_OCTETS_MAX = 4 * 1024 * 1024
 """What may wait for a peer that does not read."""
 CLOSE_SECONDS = 1.0
+# Looked up for every PDU, and an Enum's members are found slowly.
+_BOUND, _UNBINDING, _CLOSED = LinkState.BOUND, LinkState.UNBINDING, LinkState.CLOSED
+_MESSAGES = (DeliverSm, DataSm)
 
 log = structlog.get_logger("gateway.link")
 
@@ -104,8 +107,8 @@ class Link(asyncio.Protocol):
     def room(self) -> bool:
         """Whether a request that takes a place in the window may be sent now."""
         return (
-            self.state is LinkState.BOUND
-            and self.requests.in_window < self._window
+            self.requests.in_window < self._window
+            and self.state is _BOUND
             and self._writable
             and not self.doubted
             and self.bind_type != "receiver"
@@ -166,7 +169,7 @@ class Link(asyncio.Protocol):
             for frame in smpp.frames(self._buffer):
                 self.heard_at = now  # a PDU is life, octets that never become one are not
                 self._take(frame)
-                if self.state is LinkState.CLOSED:
+                if self.state is _CLOSED:
                     break
         except SmppError as error:
             log.warning("smpp.stream_lost", account=self.settings.name, status=status_name(error.status))
@@ -220,7 +223,7 @@ class Link(asyncio.Protocol):
         status = session_rules.refusal(pdu.command_id, self.state, self.bind_type)
         if status:
             self._refuse(pdu.command_id, pdu.sequence, status)
-        elif isinstance(pdu, DeliverSm | DataSm):
+        elif isinstance(pdu, _MESSAGES):
             self._arrived(pdu)
         elif isinstance(pdu, smpp.EnquireLink):
             self.write(smpp.EnquireLinkResp(pdu.sequence))
@@ -241,7 +244,7 @@ class Link(asyncio.Protocol):
             self.write(smpp.response_to(command_id, sequence, status))
 
     def _arrived(self, pdu: DeliverSm | DataSm) -> None:
-        if self.state is LinkState.UNBINDING:
+        if self.state is _UNBINDING:
             self.write(smpp.response_to(pdu.command_id, pdu.sequence, self.settings.later_status))
             return
         ordinal = self.answers.arrive()
@@ -253,7 +256,7 @@ class Link(asyncio.Protocol):
             answer(RX_T_APPN)
 
     def _answer(self, command_id: int, sequence: int, ordinal: int, arrived_at: float, status: int) -> None:
-        if self.state is LinkState.CLOSED or not self.answers.answer(ordinal):
+        if self.state is _CLOSED or not self.answers.answer(ordinal):
             return
         self._watch.answered(ordinal, arrived_at)
         status = self._statuses.get(status, status)

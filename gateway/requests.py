@@ -11,6 +11,8 @@ from gateway.pdu import RESPONSE, SEQUENCE_MAX, GenericNack, Pdu
 Done = Callable[[Pdu | None], None]
 """Called once with the response; None if there will be none."""
 
+_GENERIC_NACK = GenericNack.command_id
+
 
 class Request(msgspec.Struct):
     """What is remembered of a request."""
@@ -56,7 +58,7 @@ class Requests:
     def answered(self, pdu: Pdu) -> Request | None:
         """The request that a response belongs to, which is then forgotten; None if there is none."""
         request = self._pending.get(pdu.sequence)
-        if request is None or pdu.command_id not in (request.command_id | RESPONSE, GenericNack.command_id):
+        if request is None or pdu.command_id not in (request.command_id | RESPONSE, _GENERIC_NACK):
             return None
         del self._pending[pdu.sequence]
         self.in_window -= request.in_window

@@ -27,6 +27,8 @@ SEGMENTS_AGAIN_AFTER_S = (1.0, 5.0, 30.0)
 # Where the segments of one message fare differently, the first of these decides.
 _GRAVITY = (SendOutcome.PERMANENT, SendOutcome.UNANSWERED, SendOutcome.TEMPORARY, SendOutcome.NOT_SENT)
 _FOR_NOW = frozenset({SendOutcome.TEMPORARY, SendOutcome.NOT_SENT})
+_SENT = SendOutcome.SENT
+_NEVER = float("inf")
 
 
 class Carrier(Protocol):
@@ -71,7 +73,7 @@ class Sending:
         self._ids: list[str | None] = []
         self._failures: dict[int, tuple[SendOutcome, int]] = {}
         self._open = 0
-        self._expires_at = float("inf")
+        self._expires_at = _NEVER
         if message.expires_at is not None:
             self._expires_at = carrier.loop.time() + (message.expires_at - now).total_seconds()
 
@@ -127,19 +129,20 @@ class Sending:
             )  # fmt: skip
 
     def _submitted(self, number: int, outcome: SendOutcome, status: int, message_id: bytes) -> None:
-        if outcome is SendOutcome.SENT:
+        if outcome is _SENT:
             self._ids[number] = self._carrier.submitted_id(self._account, message_id)
         else:
             self._failures[number] = outcome, status
         self._open -= 1
-        if not self._open:
-            self._ended()
-
-    def _ended(self) -> None:
-        """Every segment has an outcome."""
-        if not self._failures:
-            self._finish()
+        if self._open:
             return
+        if self._failures:
+            self._fell_short()
+        else:
+            self._finish()
+
+    def _fell_short(self) -> None:
+        """Every segment has an outcome, and not all were accepted."""
         outcomes = {outcome for outcome, _ in self._failures.values()}
         whole = len(self._failures) == len(self._ids)
         if self._carrier.loop.time() >= self._expires_at or not outcomes <= _FOR_NOW:
@@ -165,8 +168,8 @@ class Sending:
         self._submit(numbers)
 
     def _finish(self) -> None:
-        ids = tuple(smsc_id for smsc_id in self._ids if smsc_id is not None)
-        result = SendResult(SendOutcome.SENT, self._carrier.now(), self._account.settings.name, len(self._ids), ids)
+        ids = tuple([smsc_id for smsc_id in self._ids if smsc_id is not None])
+        result = SendResult(_SENT, self._carrier.now(), self._account.settings.name, len(self._ids), ids)
         if self._failures:
             failures = list(self._failures.values())
             outcome = next(outcome for outcome in _GRAVITY if any(outcome is failed for failed, _ in failures))

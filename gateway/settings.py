@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from vas.messages import RTHROTTLED, RX_T_APPN
 StatusKind = Literal["throttle", "transient", "session", "permanent"]
 
 
-class AccountSettings(msgspec.Struct, frozen=True):
+class AccountSettings(msgspec.Struct, frozen=True, dict=True):
     """One SMSC account. Strings go to the wire as Latin-1 and are no longer than SMPP 3.4 §4.1 allows."""
 
     name: str
@@ -87,7 +88,7 @@ class AccountSettings(msgspec.Struct, frozen=True):
     refused_every: timedelta = timedelta(minutes=5)
     """Pause after a wrong system_id or password: accounts are locked after a few tries."""
 
-    @property
+    @cached_property
     def style(self) -> Style:
         return Style(self.alphabet, self.national, self.long_messages)
 
