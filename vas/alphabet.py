@@ -1,7 +1,7 @@
-"""The alphabets of SMS and USSD: what a text costs, whether it fits, and where it may be cut. Pure.
+"""The alphabets of SMS and USSD: what a text costs, and whether it fits. Pure.
 
-Sources: GSM 03.38 (3GPP TS 23.038) §6.2.1 default alphabet and extension; 3GPP TS 23.040 §9.2.3.24.1 concatenation;
-GSM 04.80 Annex A, 160 octets in a USSD string.
+Sources: GSM 03.38 (3GPP TS 23.038) §6.2.1 default alphabet and extension; GSM 04.80 Annex A, 160 octets in a USSD
+string.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from collections.abc import Mapping
 
 SMS_SEPTETS = 160
 SMS_UNITS = 70
-PART_SEPTETS = 153
-"""What is left of 160 septets beside a UDH with an 8-bit concatenation reference."""
-PART_UNITS = 67
 PARTS_MAX = 255
+"""Segments of one message, 3GPP TS 23.040 §9.2.3.24.1."""
 USSD_SEPTETS = 182
 USSD_UNITS = 80
 
@@ -30,7 +28,6 @@ EXTENSION = {
 """What follows an escape, and costs two septets."""
 
 _NO_SEPTET = 0xFF
-_EXTENDED = frozenset(EXTENSION.values())
 _ESCAPED = re.compile("\x1b(.?)", re.DOTALL).sub
 _UNPAIRED = re.compile(r"[\ud800-\udfff]")
 
@@ -111,28 +108,3 @@ def fits_ussd(text: str) -> bool:
 def _fits(text: str, septets_max: int, units_max: int) -> bool:
     cost = septets(text)
     return utf16_units(text) <= units_max if cost is None else cost <= septets_max
-
-
-def sms_parts(text: str) -> list[str]:
-    """The text of each SMS, in order; never cut inside an escape or a surrogate pair. An empty text is one part."""
-    if fits_sms(text):
-        return [text]
-    encoded = gsm_encode(text)
-    if encoded is None:
-        return _cut(text, PART_UNITS, [1 + (character > "\uffff") for character in text])
-    return _cut(text, PART_SEPTETS, [2 if character in _EXTENDED else 1 for character in text])
-
-
-def _cut(text: str, room: int, costs: list[int]) -> list[str]:
-    parts, start, used = [], 0, 0
-    for position, cost in enumerate(costs):
-        if used + cost > room:
-            parts.append(text[start:position])
-            start, used = position, 0
-        used += cost
-    return [*parts, text[start:]]
-
-
-def sms_segments(text: str) -> int:
-    """How many SMS the text takes."""
-    return len(sms_parts(text))

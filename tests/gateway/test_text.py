@@ -214,7 +214,7 @@ def test_every_character_of_gsm_03_38_survives_the_way_there_and_back() -> None:
 )
 def test_segments_hold_what_a_header_leaves_room_for(text: str, segments: int) -> None:
     parts = plan(text, Style(), reference=7)
-    assert len(parts) == segments == alphabet.sms_segments(text)
+    assert len(parts) == segments
     shown = ""
     for number, part in enumerate(parts, 1):
         octets = part.short_message
