@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from importlib.metadata import version
@@ -71,10 +71,8 @@ class NodeOperations:
 
     def _export_accounts(self) -> None:
         metrics = self._node.metrics
-        for gauge in (metrics.binds, metrics.account_up, metrics.account_rate, metrics.in_flight, metrics.waiting):
+        for gauge in (metrics.account_up, metrics.account_rate, metrics.in_flight, metrics.waiting):
             gauge.clear()
-        for (account, state), count in Counter((bind.account, bind.state) for bind in self.binds()).items():
-            metrics.binds.labels(account, state).set(count)
         for now in self._accounts():
             metrics.account_up.labels(now.name).set(now.up)
             metrics.account_rate.labels(now.name).set(now.rate_now)
