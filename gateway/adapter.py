@@ -194,9 +194,9 @@ class SmppGateway:
             with_tlvs = account.takes_tlvs  # the SMSC may turn out to be of 3.3
         return submissions(message, settings, self._dialects[settings.ussd_dialect], now, with_tlvs=with_tlvs)
 
-    def submitted_id(self, account: Account, message_id: bytes) -> str:
-        """The id of a submit_sm_resp in the form that receipts have."""
-        return self._receipt_ids[account.settings.name].submitted(message_id)
+    def submitted_id(self, account: Account, message_id: bytes) -> tuple[str, str]:
+        """The id of a submit_sm_resp in the form that receipts have, and as it came."""
+        return self._receipt_ids[account.settings.name].submitted(message_id), message_id.decode("latin-1")
 
     def finished(self, done: Sent, result: SendResult) -> None:
         """A message has its result."""

@@ -43,8 +43,8 @@ class Carrier(Protocol):
     def segments(self, message: Outbound, account: Account, now: datetime) -> list[SubmitSm]:
         """What leaves by this account; raises SmppError if it cannot carry the message."""
 
-    def submitted_id(self, account: Account, message_id: bytes) -> str:
-        """The SMSC's id in the receipts' form."""
+    def submitted_id(self, account: Account, message_id: bytes) -> tuple[str, str]:
+        """The SMSC's id in the receipts' form, and as it came."""
 
     def finished(self, done: Sent, result: SendResult) -> None: ...
 
@@ -70,7 +70,7 @@ class Sending:
         self._pauses = 0
         self._account: Account
         self._segments: list[SubmitSm] = []
-        self._ids: list[str | None] = []
+        self._ids: list[tuple[str, str] | None] = []
         self._failures: dict[int, tuple[SendOutcome, int]] = {}
         self._open = 0
         self._expires_at = _NEVER
@@ -168,15 +168,19 @@ class Sending:
         self._submit(numbers)
 
     def _finish(self) -> None:
-        ids = tuple([smsc_id for smsc_id in self._ids if smsc_id is not None])
-        result = SendResult(_SENT, self._carrier.now(), self._account.settings.name, len(self._ids), ids)
+        accepted = [known for known in self._ids if known is not None]
+        ids, spelled = tuple([known[0] for known in accepted]), tuple([known[1] for known in accepted])
+        if spelled == ids:
+            spelled = ()
+        name = self._account.settings.name
+        result = SendResult(_SENT, self._carrier.now(), name, len(self._ids), ids, 0, spelled)
         if self._failures:
             failures = list(self._failures.values())
             outcome = next(outcome for outcome in _GRAVITY if any(outcome is failed for failed, _ in failures))
             status = next(status for failed, status in failures if failed is outcome)
             if outcome is SendOutcome.NOT_SENT and ids:
                 outcome = SendOutcome.TEMPORARY  # a part has left, so it cannot be said that nothing did
-            result = SendResult(outcome, result.at, result.account, result.segments, ids, status)
+            result = SendResult(outcome, result.at, name, result.segments, ids, status, spelled)
         self._carrier.finished(self._done, result)
 
     def _soon(self, result: SendResult) -> None:

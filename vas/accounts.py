@@ -12,7 +12,6 @@ from gateway import AccountSettings, SmppGateway
 from gateway.account import Account
 from gateway.routes import Route
 from gateway.segments import cost, plan
-from gateway.spellings import asked
 from gateway.ussd_dialects import Dialect, derived
 from vas import logs, recalling
 from vas.admin.desk import AccountNow, AccountOrder, Cut, Reloaded, SegmentState
@@ -22,6 +21,7 @@ from vas.errors import ConfigError, Refused
 from vas.node import Node
 from vas.reloading import cannot_follow, differences
 from vas.store.rows import OutboxRow
+from vas.store.smsc_ids import submitted_ids
 
 log = structlog.get_logger()
 
@@ -130,11 +130,10 @@ class SmscAccounts:
 
     async def whereabouts(self, msisdn: str, id_: int) -> list[SegmentState]:
         row = await recalling.sent_row(self._node, msisdn, id_)
-        return [await self._queried(row, smsc_id) for smsc_id in row.smsc_ids.split()]
+        return [await self._queried(row, smsc_id) for smsc_id in submitted_ids(row.smsc_ids)]
 
     async def _queried(self, row: OutboxRow, smsc_id: str) -> SegmentState:
-        account = self._account(row)
-        found = await asked(smsc_id, account.settings.receipt_id, lambda id_: account.query(id_, row.source))
+        found = await self._account(row).query(smsc_id, row.source)
         if found.problem:
             return SegmentState(smsc_id, "", said=found.problem)
         return SegmentState(smsc_id, found.state.value, found.final_date, str(found.error) if found.error else "")
@@ -146,16 +145,13 @@ class SmscAccounts:
             return []
         if row.state != "sent":
             raise Refused("over")
-        segments = [await self._cancelled(row, smsc_id) for smsc_id in row.smsc_ids.split()]
+        segments = [await self._cancelled(row, smsc_id) for smsc_id in submitted_ids(row.smsc_ids)]
         if not any(segment.said for segment in segments):
             await recalling.settle_cancelled(self._node, row, who, "sent")
         return segments
 
     async def _cancelled(self, row: OutboxRow, smsc_id: str) -> SegmentState:
-        account = self._account(row)
-        found = await asked(
-            smsc_id, account.settings.receipt_id, lambda id_: account.cancel(id_, row.source, row.msisdn)
-        )
+        found = await self._account(row).cancel(smsc_id, row.source, row.msisdn)
         return SegmentState(smsc_id, "" if found.problem else "deleted", said=found.problem)
 
     async def replace(self, msisdn: str, id_: int, text: str) -> SegmentState:
@@ -172,10 +168,8 @@ class SmscAccounts:
         if len(after) > 1 or before[0].data_coding != after[0].data_coding or after[0].esm_class or after[0].tlvs:
             raise Refused("coding")
         octets, receipt = after[0].short_message, bool(row.settle)
-        smsc_id = row.smsc_ids
-        found = await asked(
-            smsc_id, account.settings.receipt_id, lambda id_: account.replace(id_, row.source, octets, receipt)
-        )
+        smsc_id = " ".join(submitted_ids(row.smsc_ids))
+        found = await account.replace(smsc_id, row.source, octets, receipt)
         return SegmentState(smsc_id, "" if found.problem else "enroute", said=found.problem)
 
     def _account(self, row: OutboxRow) -> Account:

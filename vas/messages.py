@@ -201,6 +201,8 @@ class SendResult(msgspec.Struct, frozen=True):
     """One for each segment that was accepted, in the receipts' form."""
     status: int = 0
     """The command_status that decided, 0 where none came."""
+    spelled: tuple[str, ...] = ()
+    """The same as the SMSC spelled them in its submit_sm_resp; empty where it spells its receipts so too."""
 
 
 class Gateway(Protocol):

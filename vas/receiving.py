@@ -9,6 +9,7 @@ from vas.running import Effects, Made
 from vas.settling import settle
 from vas.store.ids import shard_of
 from vas.store.rows import OutboxRow
+from vas.store.smsc_ids import receipt_ids
 from vas.unit import Batch
 
 STATE_OF = {
@@ -73,7 +74,7 @@ class ReceiptWork:
             return "", None
         row = OutboxRow(*rows[0])
         self._early = row.state == "queued"
-        for smsc_id in row.smsc_ids.split():
+        for smsc_id in receipt_ids(row.smsc_ids):
             found = await batch.execute(batch.sql.receipt_state.text, (row.account, smsc_id, msisdn))
             if not found or found[0][0] is None or not ReceiptState(found[0][0]).final:
                 return smsc_id, row.id
@@ -103,7 +104,7 @@ async def segment_ended(core: Core, batch: Batch, made: Made, row: OutboxRow, st
 
 
 async def _all_delivered(batch: Batch, row: OutboxRow) -> bool:
-    for smsc_id in row.smsc_ids.split():
+    for smsc_id in receipt_ids(row.smsc_ids):
         found = await batch.execute(batch.sql.receipt_state.text, (row.account, smsc_id, row.msisdn))
         if not found or found[0][0] != ReceiptState.DELIVERED:
             return False

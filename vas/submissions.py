@@ -15,6 +15,7 @@ from vas.receiving import NO_RECEIPT_AFTER_MS, segment_ended
 from vas.refused import bury_message, refusal
 from vas.running import Made
 from vas.settling import settle
+from vas.store import smsc_ids
 from vas.store.ids import milliseconds
 from vas.store.rows import OutboxRow, SentUpdate
 from vas.unit import Batch
@@ -106,7 +107,7 @@ class RecordSent:
         updates: list[SentUpdate] = []
         expected: dict[tuple[str, str, str], OutboxRow] = {}
         for row, result in sent:
-            ids = " ".join(result.smsc_ids)
+            ids = smsc_ids.written(result.smsc_ids, result.spelled)
             give_up_ms = row.expires_ms + NO_RECEIPT_AFTER_MS if row.settle else None
             updates.append(
                 SentUpdate(

@@ -87,8 +87,10 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    simulators = [Simulator(Settings(port=0, http_port=0, accounts={"vas": "secret"})) for _ in range(2)]
+async def world(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """The parameter, if there is one, are further settings of the simulators."""
+    fields = {"port": 0, "http_port": 0, "accounts": {"vas": "secret"}, **getattr(request, "param", {})}
+    simulators = [Simulator(Settings(**fields)) for _ in range(2)]
     for simulator in simulators:
         await simulator.start()
     made = World(tmp_path, *simulators)
@@ -238,6 +240,16 @@ async def test_the_smsc_is_asked_where_a_message_is(world: World) -> None:
     row = await message(world, "delivered")
     answer = (await world.ask("GET", f"/admin/v1/messages/{row}/whereabouts"))[1]
     assert [segment["state"] for segment in answer["segments"]] == ["delivered"]
+
+
+@pytest.mark.parametrize("world", [{"message_ids": "hyphens"}], indirect=True)
+async def test_the_smsc_is_asked_by_the_id_that_it_gave_though_its_receipts_spell_it_otherwise(world: World) -> None:
+    world.write('receipt_id = "strip0"\n')
+    assert (await world.reload())[1]["failed"] == []
+    world.main.phone(ANN).text("CM 0987654321", "9105")
+    row = await message(world, "delivered")
+    [segment] = (await world.ask("GET", f"/admin/v1/messages/{row}/whereabouts"))[1]["segments"]
+    assert (segment["state"], segment["smsc_id"].count("-")) == ("delivered", 3)
 
 
 async def test_a_message_that_the_smsc_still_has_is_replaced_and_cancelled_there(world: World) -> None:

@@ -92,10 +92,11 @@ async def test_a_receipt_is_told_from_a_command(peer: Peer, core: Core, start: N
     assert core.inbound[0].ordinal == 2
 
 
-async def test_ids_of_submissions_have_the_receipts_form(peer: Peer, start: Network) -> None:
+async def test_ids_of_submissions_have_the_receipts_form_and_their_own_beside_it(peer: Peer, start: Network) -> None:
     peer.answers[smpp.SubmitSm] = lambda pdu: [smpp.SubmitSmResp(pdu.sequence, message_id=b"1A2B")]
     _, send = await start(receipt_id="hex_to_dec")
-    assert (await send.result(send())).smsc_ids == ("6699",)
+    result = await send.result(send())
+    assert (result.smsc_ids, result.spelled) == (("6699",), ("1A2B",))
 
 
 async def test_a_message_becomes_a_submit_sm(peer: Peer, start: Network) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from vas.admin import store
 from vas.statuses import status_name, status_words
 from vas.store.rows import DeadLetterRow
+from vas.store.smsc_ids import submitted_ids
 
 What = Literal[
     "received", "routed", "changed", "scheduled", "answered", "failed", "queued", "sent", "receipt", "settled"
@@ -74,7 +75,8 @@ def _of_reply(row: store.OutboxRow, receipts: Sequence[store.ReceiptRow]) -> Ite
     id_, msisdn = row.id, row.msisdn
     yield Event(row.created_ms, "queued", id_, msisdn, {"from": row.source, "key": row.key})
     if row.sent_ms is not None:
-        sent: dict[str, str | int] = {"account": row.account, "smsc_ids": row.smsc_ids, "segments": row.segments}
+        ids = " ".join(submitted_ids(row.smsc_ids))
+        sent: dict[str, str | int] = {"account": row.account, "smsc_ids": ids, "segments": row.segments}
         yield Event(row.sent_ms, "sent", id_, msisdn, {**sent, "attempts": row.attempts, **_status(row.status)})
     for receipt in receipts:
         detail: dict[str, str | int] = {"smsc_id": receipt.smsc_id, "state": receipt.state, "error": receipt.error}

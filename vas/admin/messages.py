@@ -20,6 +20,7 @@ from vas.admin.waiting import Waiting, waiting_from
 from vas.statuses import status_name, status_words
 from vas.store.ids import id_ms, moment
 from vas.store.rows import DeadLetterRow
+from vas.store.smsc_ids import submitted_ids
 
 _MAY_FAIL = ("failed", "calling")
 """Results of a command that may have left a dead letter."""
@@ -270,7 +271,7 @@ def _sent(row: store.OutboxRow, shown: Sight) -> Sent:
         state=row.state,
         attempts=row.attempts,
         segments=row.segments,
-        smsc_ids=row.smsc_ids.split(),
+        smsc_ids=submitted_ids(row.smsc_ids),
         sent_at=None if row.sent_ms is None else moment(row.sent_ms),
         settled_at=None if row.settled_ms is None else moment(row.settled_ms),
         status=row.status,

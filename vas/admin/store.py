@@ -13,6 +13,7 @@ from vas.admin.roles import Role
 from vas.store import schema
 from vas.store.ids import first_id, shard_of
 from vas.store.rows import DeadLetterRow
+from vas.store.smsc_ids import receipt_ids
 from vas.store.sql import Query, compiled
 
 LAST_ID = 2**63 - 1
@@ -209,7 +210,7 @@ async def sent_by(reader: Reader, msisdn: str, id_: int) -> OutboxRow | None:
 async def receipts_of(reader: Reader, row: OutboxRow) -> list[ReceiptRow]:
     """Of each segment, as far as they have come."""
     found: list[tuple[Any, ...]] = []
-    for smsc_id in row.smsc_ids.split():
+    for smsc_id in receipt_ids(row.smsc_ids):
         found += await _read(reader, _RECEIPT, of_account=row.account, of_smsc_id=smsc_id, of_msisdn=row.msisdn)
     return [ReceiptRow(*each) for each in found]
 
