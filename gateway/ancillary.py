@@ -12,26 +12,11 @@ from datetime import UTC, datetime, timedelta, timezone
 import msgspec
 
 from gateway.pdu import RINVCMDID, CancelSm, GenericNack, Pdu, QuerySm, QuerySmResp, ReplaceSm
+from gateway.receipts import STATES
 from gateway.settings import AccountSettings
 from gateway.status import status_words
 from vas.messages import ROK, ReceiptState, SendOutcome
 
-_STATES = dict(
-    enumerate(
-        (
-            ReceiptState.ENROUTE,  # SMPP 5.0: scheduled
-            ReceiptState.ENROUTE,
-            ReceiptState.DELIVERED,
-            ReceiptState.EXPIRED,
-            ReceiptState.DELETED,
-            ReceiptState.UNDELIVERABLE,
-            ReceiptState.ACCEPTED,
-            ReceiptState.UNKNOWN,
-            ReceiptState.REJECTED,
-            ReceiptState.DELETED,  # SMPP 5.0: skipped
-        )
-    )
-)
 _NAMES = {QuerySm.command_id: "query_sm", CancelSm.command_id: "cancel_sm", ReplaceSm.command_id: "replace_sm"}
 _ABSOLUTE = re.compile(rb"(\d{10}|\d{12})(?:(\d)(\d\d)([+-]))?\Z").match
 
@@ -91,7 +76,7 @@ def replace_sm(settings: AccountSettings, smsc_id: str, source: str, octets: byt
         source_addr_ton=settings.source_ton,
         source_addr_npi=settings.source_npi,
         source_addr=_octets(source),
-        registered_delivery=int(receipt),
+        registered_delivery=int(settings.asks_for_receipt(receipt)),
         short_message=octets,
     )
 
@@ -99,8 +84,9 @@ def replace_sm(settings: AccountSettings, smsc_id: str, source: str, octets: byt
 def query_result(outcome: SendOutcome, response: Pdu | None) -> QueryResult:
     """From how asking ended, and the last response."""
     if isinstance(response, QuerySmResp) and response.status == ROK:
+        number = response.message_state
         return QueryResult(
-            state=_STATES.get(response.message_state, ReceiptState.UNKNOWN),
+            state=STATES[number] if number < len(STATES) else ReceiptState.UNKNOWN,
             final_date=absolute_time(response.final_date),
             error=response.error_code,
         )

@@ -50,7 +50,6 @@ def _without_tlvs(style: Style) -> Style:
 
 
 def _sms(message: Outbound, segment: Segment, settings: AccountSettings, reference: Tlvs, now: datetime) -> SubmitSm:
-    asked = settings.registered_delivery == "all" or (settings.registered_delivery == "asked" and message.receipt)
     return SubmitSm(
         tlvs=segment.tlvs + reference,
         service_type=settings.service_type.encode("latin-1", "replace"),
@@ -62,7 +61,7 @@ def _sms(message: Outbound, segment: Segment, settings: AccountSettings, referen
         destination_addr=message.to.digits.encode("latin-1", "replace"),
         esm_class=segment.esm_class,
         validity_period=_validity(message, settings, now),
-        registered_delivery=_FINAL_RECEIPT if asked else 0,
+        registered_delivery=_FINAL_RECEIPT if settings.asks_for_receipt(message.receipt) else 0,
         data_coding=segment.data_coding,
         short_message=segment.short_message,
     )

@@ -26,7 +26,7 @@ ERROR_CHARACTERS_MAX = 20
 
 _MESSAGE_TYPE = 0x3C
 _UDHI = 0x40
-_STATES_BY_NUMBER = (
+STATES = (
     ReceiptState.ENROUTE,  # SCHEDULED, SMPP 5.0 §4.7.15
     ReceiptState.ENROUTE,
     ReceiptState.DELIVERED,
@@ -38,6 +38,7 @@ _STATES_BY_NUMBER = (
     ReceiptState.REJECTED,
     ReceiptState.UNDELIVERABLE,  # SKIPPED, SMPP 5.0
 )
+"""By message_state, SMPP 3.4 §5.2.28."""
 _STATES_BY_WORD = {
     "ENROUTE": ReceiptState.ENROUTE,
     "DELIVRD": ReceiptState.DELIVERED,
@@ -142,8 +143,8 @@ def _scan(octets: bytes) -> dict[str, str]:
 def _state(number: bytes | None, found: dict[str, str]) -> ReceiptState:
     told = _STATES_BY_WORD.get(found.get("stat", "").upper()[:7])
     # SMSCs of 3.4, which has no 0, are seen to send it beside a text that knows better.
-    if number and number[-1] < len(_STATES_BY_NUMBER) and (number[-1] or told is None):
-        return _STATES_BY_NUMBER[number[-1]]
+    if number and number[-1] < len(STATES) and (number[-1] or told is None):
+        return STATES[number[-1]]
     return told or ReceiptState.UNKNOWN
 
 

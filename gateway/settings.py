@@ -92,5 +92,9 @@ class AccountSettings(msgspec.Struct, frozen=True, dict=True):
     def style(self) -> Style:
         return Style(self.alphabet, self.national, self.long_messages)
 
+    def asks_for_receipt(self, wanted: bool) -> bool:
+        """Whether a message asks for a receipt, given whether who sends it wants one."""
+        return self.registered_delivery == "all" or (wanted and self.registered_delivery == "asked")
+
     def __repr__(self) -> str:
         return f"AccountSettings({self.name!r}, {self.system_id!r} at {self.host}:{self.port})"

@@ -64,6 +64,31 @@ async def test_a_text_is_replaced(peer: Peer, account: Account) -> None:
     ]  # fmt: skip
 
 
+async def test_a_replaced_text_asks_for_the_receipt_that_every_message_asks_for(
+    peer: Peer, core: Core, start: Network
+) -> None:
+    gateway, _ = await start(registered_delivery="all")
+    await until(lambda: core.sessions)
+    await gateway.account("main").replace("7F", "9105", b"new words")
+    assert peer.of(smpp.ReplaceSm)[0].registered_delivery == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "state"),
+    [
+        (0, ReceiptState.ENROUTE),
+        (8, ReceiptState.REJECTED),
+        (9, ReceiptState.UNDELIVERABLE),
+        (10, ReceiptState.UNKNOWN),
+    ],
+)
+async def test_a_state_is_what_it_is_in_a_receipt(
+    peer: Peer, account: Account, number: int, state: ReceiptState
+) -> None:
+    peer.answers[smpp.QuerySm] = lambda pdu: [smpp.QuerySmResp(pdu.sequence, message_id=b"1", message_state=number)]
+    assert (await account.query("1", "9105")).state is state
+
+
 PROBLEMS = [
     pytest.param(lambda pdu: [smpp.GenericNack(pdu.sequence, 0x03)], "the SMSC has no query_sm", 0x03, id="nack"),
     pytest.param(lambda pdu: [smpp.GenericNack(pdu.sequence, 0xFF)], "the SMSC has no query_sm", 0xFF, id="other nack"),
