@@ -23,7 +23,7 @@ from vas.messages import ROK, Answer, Outbound, Part, Receipt, Receiver, SendRes
 
 _IN_PARAMETERS = ("sar", "payload")
 """Ways to mark segments that need optional parameters."""
-_RECEIPTS = (Kind.RECEIPT, Kind.INTERMEDIATE)
+_MESSAGE, _RECEIPTS = Kind.MESSAGE, (Kind.RECEIPT, Kind.INTERMEDIATE)
 
 log = structlog.get_logger("gateway.adapter")
 
@@ -143,7 +143,7 @@ class SmppGateway:
         inbound = incoming.inbound(
             pdu, raw, settings, self._dialects[settings.ussd_dialect], link.session, ordinal, received_at
         )
-        if kind is Kind.MESSAGE or inbound.ussd is not None:
+        if kind is _MESSAGE or inbound.ussd is not None:
             self._receiver.receive(inbound, answer)
         else:
             log.info("smpp.acknowledgement", account=settings.name, kind=kind.name)

@@ -33,6 +33,7 @@ _OUTCOMES = {
     StatusClass.SESSION: SendOutcome.TEMPORARY,
 }
 """All else that ends a submission is permanent."""
+_SENT = SendOutcome.SENT  # looked up once: an Enum's members are found slowly
 
 
 class Traffic(Protocol):
@@ -214,7 +215,7 @@ class Departures:
         if pdu is None:
             submission.done(SendOutcome.UNANSWERED, 0, b"")
         elif pdu.status == ROK and isinstance(pdu, SubmitSmResp):
-            submission.done(SendOutcome.SENT, ROK, pdu.message_id)
+            submission.done(_SENT, ROK, pdu.message_id)
         else:
             if submission.heard is not None:
                 submission.heard(pdu)

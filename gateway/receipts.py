@@ -96,12 +96,12 @@ def kind_of(pdu: DeliverSm | DataSm, octets: bytes, by_text: bool = False) -> Ki
     """
     message_type = pdu.esm_class & _MESSAGE_TYPE
     if message_type:
-        return _KINDS.get(message_type, Kind.MESSAGE)
+        return _KINDS.get(message_type, _MESSAGE)
     if pdu.tlvs and pdu.tlv(RECEIPTED_MESSAGE_ID) is not None:
         return Kind.RECEIPT
     if by_text and not pdu.esm_class & _UDHI and _reads_as_receipt(octets):
         return Kind.RECEIPT
-    return Kind.MESSAGE
+    return _MESSAGE
 
 
 def read(pdu: DeliverSm | DataSm, octets: bytes, ids: ReceiptIds) -> ReceiptFacts:
@@ -123,6 +123,7 @@ def read(pdu: DeliverSm | DataSm, octets: bytes, ids: ReceiptIds) -> ReceiptFact
 
 
 _KINDS = {kind.value: kind for kind in Kind}
+_MESSAGE = Kind.MESSAGE
 
 
 def _reads_as_receipt(octets: bytes) -> bool:
