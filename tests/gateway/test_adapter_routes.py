@@ -240,6 +240,22 @@ async def test_a_stop_ends_the_pause_before_segments_are_sent_again(world: World
     assert world.gateway.backlog == 0
 
 
+async def test_a_message_of_which_a_segment_was_accepted_is_never_said_not_to_have_left(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "SEGMENTS_AGAIN_AFTER_S", (0.1,))
+    world.one.answers[smpp.SubmitSm] = lambda pdu: [
+        smpp.SubmitSmResp(pdu.sequence, 0x08 if pdu.short_message[5] == 2 else 0, message_id=b"1")
+    ]
+    await world.start()
+    sent = world.send("a" * 200, account="")
+    await until(lambda: world.gateway.pausing)
+    await world.gateway.account("one").stop()
+    result = await world.send.result(sent)
+    assert (result.outcome, result.smsc_ids) == (SendOutcome.TEMPORARY, ("1",))
+    assert world.two.of(smpp.SubmitSm) == []
+
+
 async def test_a_pause_that_begins_while_the_gateway_stops_is_ended_too(world: World) -> None:
     world.one.answers[smpp.SubmitSm] = lambda pdu: []
     await world.start()

@@ -221,6 +221,36 @@ async def test_a_dead_link_is_left(peer: Peer, start: Network) -> None:
     await peer.bound(2)
 
 
+async def test_nothing_more_is_risked_on_a_link_that_is_silent_since_a_response_is_missing(
+    peer: Peer, start: Network
+) -> None:
+    peer.answers = {smpp.SubmitSm: lambda pdu: [], smpp.EnquireLink: lambda pdu: []}
+    _, send = await start(response_timer=timedelta(milliseconds=200))
+    await peer.bound()
+    assert (await send.result(send("first"))).outcome is SendOutcome.UNANSWERED
+    peer.answers = {smpp.EnquireLink: lambda pdu: []}
+    assert (await send.result(send("second"))).outcome is SendOutcome.SENT
+    texts = [
+        [pdu.short_message for pdu in connection.received if isinstance(pdu, smpp.SubmitSm)]
+        for connection in peer.connections
+    ]
+    assert texts == [[b"first"], [b"second"]]
+
+
+async def test_an_smsc_that_does_not_read_is_left(peer: Peer, core: Core, start: Network) -> None:
+    gateway, _ = await start()
+    connection = await peer.bound()
+    connection.transport.pause_reading()
+    asked = smpp.EnquireLink(1).encode() * 10_000
+
+    def left_while_it_asks() -> list[int]:
+        connection.transport.write(asked)
+        return core.ended
+
+    await until(left_while_it_asks)
+    await until(lambda: gateway.binds()[0].last_error == "the SMSC does not read")
+
+
 async def test_a_link_that_is_heard_lives_whatever_it_does_not_answer(peer: Peer, start: Network) -> None:
     peer.answers[smpp.EnquireLink] = lambda pdu: []
     gateway, _ = await start(enquire_every=QUICK, response_timer=QUICK)
