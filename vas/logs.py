@@ -53,7 +53,7 @@ def configure(*, level: str, json: bool, bodies: bool, stream: BinaryIO) -> None
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
-    root.handlers[:] = [_Forward()]
+    root.handlers[:] = [Forward()]
     root.setLevel(max(least, logging.INFO))
 
 
@@ -110,7 +110,7 @@ def _is_id(key: str, value: object) -> bool:
     return isinstance(value, int | str) and (key == "id" or key.endswith("_id"))
 
 
-class _Forward(logging.Handler):
+class Forward(logging.Handler):
     """What libraries log through the standard library, as our events."""
 
     def emit(self, record: logging.LogRecord) -> None:

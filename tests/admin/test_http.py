@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 from openapi_spec_validator import validate
 
 from tests.admin.conftest import ANN, SECRET, FakeAccount, FakeBind, World
@@ -173,11 +171,10 @@ async def test_no_answer_is_kept_in_a_cache(world: World, path: str) -> None:
 
 
 @pytest.fixture
-def log_lines() -> Iterator[io.BytesIO]:
+def log_lines() -> io.BytesIO:
     out = io.BytesIO()
     logs.configure(level="debug", json=True, bodies=False, stream=out)
-    yield out
-    structlog.reset_defaults()
+    return out
 
 
 async def test_keys_are_in_no_log_line_and_no_metric(world: World, log_lines: io.BytesIO) -> None:

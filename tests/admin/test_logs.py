@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,15 +13,6 @@ import structlog
 
 from vas import logs
 from vas.messages import Inbound, Msisdn
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def logged(*, bodies: bool = False, **fields: Any) -> dict[str, Any]:

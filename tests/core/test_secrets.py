@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from io import BytesIO
 
 import pytest
@@ -16,14 +15,11 @@ PIN = "739146"
 
 
 @pytest.fixture
-def logged() -> Iterator[BytesIO]:
+def logged() -> BytesIO:
     """Everything that is logged, bodies as well."""
     stream = BytesIO()
     logs.configure(level="debug", json=True, bodies=True, stream=stream)
-    yield stream
-    import structlog
-
-    structlog.reset_defaults()
+    return stream
 
 
 def nowhere(network: Network, logged: BytesIO, secret: str = PIN) -> bool:
