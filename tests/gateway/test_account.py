@@ -192,6 +192,17 @@ async def test_a_message_that_expires_while_it_waits_is_not_sent(peer: Peer, sta
     assert peer.of(smpp.SubmitSm) == []
 
 
+async def test_a_message_whose_time_is_over_does_not_leave_however_free_the_way_is(peer: Peer, start: Network) -> None:
+    gateway, send = await start()
+    await send.result(send("in time"))
+    outcomes: list[SendOutcome] = []
+    late = smpp.SubmitSm(short_message=b"late")
+    gateway.account("main").submit(Submission(late, lambda outcome, *_: outcomes.append(outcome), expires_at=0.0))
+    await until(lambda: outcomes)
+    assert outcomes == [SendOutcome.NOT_SENT]
+    assert [pdu.short_message for pdu in peer.of(smpp.SubmitSm)] == [b"in time"]
+
+
 async def test_no_more_waits_than_is_allowed(peer: Peer, start: Network) -> None:
     peer.answers[smpp.BindTransceiver] = lambda pdu: []
     gateway, send = await start(waiting_max=2)
