@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from gateway import pdu as smpp
+from gateway.adapter import SmppGateway
+from gateway.link import Link
 from gateway.outgoing import relative_time
+from gateway.settings import AccountSettings
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Core, Peer, mo, until
 from vas.messages import Receipt, ReceiptState, SendOutcome, UssdTurn
@@ -29,6 +34,14 @@ async def test_a_command_becomes_an_inbound(peer: Peer, core: Core, start: Netwo
     assert (first.message_id, first.ussd) == ("id-7", None)
     assert before <= first.received_at <= datetime.now(UTC)
     assert (second.ordinal, second.text, second.message_id) == (2, "ế", "")
+
+
+def test_a_command_that_may_have_come_before_a_standstill_is_as_old_as_it_may_be(core: Core) -> None:
+    now = datetime(2026, 11, 22, 17, 0, tzinfo=UTC)
+    settings = AccountSettings(name="main", host="127.0.0.1", port=2775, system_id="vas")
+    link = SimpleNamespace(settings=settings, session=1, heard_at=105.0, arrived_at=100.0)
+    SmppGateway([settings], core, lambda: now).delivered(cast(Link, link), mo("CM 0912"), 1, lambda status: None)
+    assert [inbound.received_at for inbound in core.inbound] == [now - timedelta(seconds=5)]
 
 
 async def test_a_data_sm_is_a_command_too(peer: Peer, core: Core, start: Network) -> None:
