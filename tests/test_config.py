@@ -83,7 +83,7 @@ def test_what_the_shipped_file_shows_in_comments_is_accepted_and_is_the_default(
     text = SHIPPED.read_text(encoding="utf-8")
     uncommented = re.sub(r"^# (\w+ = |\[\S+\]$)", r"\1", text, flags=re.MULTILINE) + OTHER_ACCOUNT
     without_a_default = {
-        *("validity", "message_id_tlv", "statuses", "tls_ca", "tls_certificate", "tls_key"),
+        *("validity", "statuses", "tls_ca", "tls_certificate", "tls_key"),
         *("outbind", "outbind_password"),
     }
 

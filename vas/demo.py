@@ -26,6 +26,8 @@ from vas.messages import Msisdn
 from vas.serving import start_simulator, stop_signal
 
 SIMULATOR_HTTP, ADMIN = 8090, 8080
+MESSAGE_ID_TLV = 0x1400
+"""As in config.toml and simulator.toml."""
 CONFIG = f"""
 [store]
 url = "sqlite:///vas.db"
@@ -39,6 +41,7 @@ host = "127.0.0.1"
 port = {{smpp}}
 system_id = "vas"
 password = "secret"
+message_id_tlv = {MESSAGE_ID_TLV}
 [services.callme]
 enabled = true
 short_codes = ["{CODE}"]
@@ -58,7 +61,8 @@ async def play(*, once: bool) -> None:
     logs.configure(level="error", json=False, bodies=False, stream=sys.stderr.buffer)
     with tempfile.TemporaryDirectory(prefix="vas-demo-") as folder:
         simulator_settings = SimulatorSettings(
-            port=0, http_port=0 if once else _free(SIMULATOR_HTTP), accounts={"vas": "secret"}
+            port=0, http_port=0 if once else _free(SIMULATOR_HTTP), accounts={"vas": "secret"},
+            message_id_tlv=MESSAGE_ID_TLV,
         )
         simulator = Simulator(simulator_settings)
         stopping = stop_signal()
