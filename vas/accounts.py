@@ -17,7 +17,7 @@ from vas import logs, recalling
 from vas.admin.desk import AccountNow, AccountOrder, Cut, Reloaded, SegmentState
 from vas.config import Settings
 from vas.core import AccountRules
-from vas.errors import ConfigError, Refused
+from vas.errors import ConfigError, Refused, ServiceError
 from vas.node import Node
 from vas.reloading import cannot_follow, differences
 from vas.store.rows import OutboxRow
@@ -75,15 +75,24 @@ def configure_logs(settings: Settings) -> None:
 
 
 class SmscAccounts:
-    """`rules` are those that the core holds; a reload changes them in place."""
+    """`rules` are those that the core holds; a reload changes them in place.
+
+    `check` raises ConfigError or ServiceError for settings with which the platform would not start.
+    """
 
     def __init__(
-        self, node: Node, gateway: Callable[[], SmppGateway], settings: Settings, rules: dict[str, AccountRules]
+        self,
+        node: Node,
+        gateway: Callable[[], SmppGateway],
+        settings: Settings,
+        rules: dict[str, AccountRules],
+        check: Callable[[Settings], object],
     ) -> None:
         self._node = node
         self._gateway = gateway
         self._settings = settings
         self._rules = rules
+        self._check = check
         self._reloading = asyncio.Lock()
 
     def now(self) -> Sequence[AccountNow]:
@@ -103,7 +112,8 @@ class SmscAccounts:
         async with self._reloading:
             try:
                 settings = self._settings.read_again()
-            except ConfigError as error:
+                self._check(settings)
+            except (ConfigError, ServiceError) as error:
                 return Reloaded((), tuple(str(error).splitlines()))
             changes = differences(self._settings, settings)
             refused = cannot_follow(changes)

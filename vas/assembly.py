@@ -116,7 +116,7 @@ class Installation:
         )
         store = SqliteStore(database(settings), clock_ms=setup.clock_ms)
         self.node = Node(setup, store, self._gateway)
-        self.accounts = SmscAccounts(self.node, lambda: self.gateway, settings, rules)
+        self.accounts = SmscAccounts(self.node, lambda: self.gateway, settings, rules, router)
         self.operations = NodeOperations(self.node, lambda: self.gateway.binds(), self.accounts.now)
         self._admin: AppRunner | None = None
 

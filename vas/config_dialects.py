@@ -36,6 +36,8 @@ def _ascii(octets: bytes) -> bytes:
 
 Octet = Annotated[int, BeforeValidator(_number), Field(ge=0, le=0xFF)]
 Tag = Annotated[int, BeforeValidator(_number), Field(ge=1, le=0xFFFF)]
+OctetKey = Annotated[Octet, PlainSerializer("0x{:02X}".format)]
+TagKey = Annotated[Tag, PlainSerializer("0x{:04X}".format)]
 Hex = Annotated[bytes, BeforeValidator(_octets), Field(max_length=64), PlainSerializer(bytes.hex, when_used="json")]
 ServiceType = Annotated[bytes, Field(max_length=5), AfterValidator(_ascii)]
 Operations = Annotated[frozenset[Octet], PlainSerializer(sorted, when_used="json")]
@@ -83,7 +85,7 @@ class UssdDialect(Section):
     """Where the dialled string is."""
     complete: bool | None = None
     """Whether the gateway takes * and # off the dialled string, so that they are put back."""
-    codings: dict[Octet, Coding] | None = None
+    codings: dict[OctetKey, Coding] | None = None
     """What a data_coding of a deliver_sm means: { 0x0F = "gsm_packed" }."""
     alphabet: Literal["gsm", "gsm_packed", "latin1", "ascii"] | None = None
     """How text of seven bits travels."""
@@ -93,7 +95,7 @@ class UssdDialect(Section):
     """The data_coding of a screen in UCS-2."""
     echo: tuple[Tag, ...] | None = None
     """Tags of the TLVs that an answer gives back as they came."""
-    add: dict[Tag, Hex] | None = None
+    add: dict[TagKey, Hex] | None = None
     """TLVs that everything we send carries: { 0x4901 = "01" }."""
 
     @property

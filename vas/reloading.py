@@ -19,7 +19,10 @@ def differences(before: Settings, after: Settings) -> list[Difference]:
     """Every setting that reads otherwise, in the order of the file; secrets are compared, and shown masked."""
     old, new = _flat(before.model_dump()), _flat(after.model_dump())
     old_shown, new_shown = _flat(effective(before)), _flat(effective(after))
-    changed = [key for key in dict.fromkeys((*new, *old)) if _secret(old.get(key)) != _secret(new.get(key))]
+    keys = dict.fromkeys((*new, *old))
+    # A table that is empty on one side is no setting beside those that the other side has in it.
+    tables = {key[:depth] for key in keys for depth in range(len(key))}
+    changed = [key for key in keys if key not in tables and _secret(old.get(key)) != _secret(new.get(key))]
     return [Difference(".".join(key), _spelled(old_shown, key), _spelled(new_shown, key)) for key in changed]
 
 

@@ -146,6 +146,48 @@ async def test_a_file_that_is_wrong_changes_nothing_and_is_told_with_its_key(wor
     assert 'did you mean "window"?' in problem["errors"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        pytest.param("daily_limt = 6\n", 'daily_limt = 6: no such setting; did you mean "daily_limit"?', id="misspelt"),
+        pytest.param('pair_pause = "soon"\n', "must be a whole number and its unit", id="no value of it"),
+    ],
+)
+async def test_a_service_that_would_not_start_is_told_as_at_a_start(world: World, written: str, said: str) -> None:
+    world.file.write_text(world.file.read_text().replace('ussd = "*105"\n', 'ussd = "*105"\n' + written))
+    status, problem = await world.reload()
+    assert status == 409
+    [flaw] = problem["errors"]
+    assert said in flaw["message"]
+    assert "while the platform runs" not in flaw["message"]
+
+
+@pytest.mark.parametrize("before", ["", 'statuses = { 0x0001 = "permanent" }\n'], ids=["first", "in place of another"])
+async def test_a_status_is_shown_as_it_is_written(world: World, before: str) -> None:
+    world.write(before)
+    assert (await world.reload())[0] == 200
+    world.write('statuses = { 0x0442 = "transient" }\n')
+    changes = (await world.reload(dry_run=True))[1]["changes"]
+    assert changes[0] == {"key": "accounts.main.statuses.0x0442", "before": "", "after": '"transient"'}
+    gone = {"key": "accounts.main.statuses.0x0001", "before": '"permanent"', "after": ""}
+    assert changes[1:] == ([gone] if before else [])
+
+
+async def test_the_numbers_of_a_dialect_are_shown_as_they_are_written(world: World) -> None:
+    world.write('[ussd_dialects.ours]\ncodings = { 0x0F = "gsm_packed" }\nadd = { 0x4901 = "01" }\n')
+    shown = [change["key"] for change in (await world.reload(dry_run=True))[1]["changes"]]
+    assert "ussd_dialects.ours.codings.0x0F" in shown
+    assert "ussd_dialects.ours.add.0x4901" in shown
+
+
+async def test_the_last_entry_of_a_table_that_goes_is_one_difference(world: World) -> None:
+    world.write('statuses = { 0x0442 = "transient" }\n')
+    assert (await world.reload())[0] == 200
+    world.write()
+    gone = {"key": "accounts.main.statuses.0x0442", "before": '"transient"', "after": ""}
+    assert (await world.reload(dry_run=True))[1]["changes"] == [gone]
+
+
 async def test_no_answer_shows_a_secret(world: World) -> None:
     world.write(password="hunter22")
     for dry_run in (True, False):
