@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
@@ -14,12 +13,12 @@ import msgspec
 from gateway.pdu import DataSm, DeliverSm
 from gateway.simulator.delivery import Bind, Mo, QueueFull
 from gateway.simulator.faults import Faults, On, Strike
+from gateway.simulator.numbers import international, is_number
 from gateway.simulator.phone import Event, Network, Phone, PhoneState
 from gateway.simulator.settings import Account, IdForm, Settings
 from gateway.simulator.smsc import Smsc
 from gateway.simulator.wire import Mt
 
-is_number = re.compile(r"[0-9]{3,15}").fullmatch
 WATCHERS = 16
 HAPPENINGS_WAITING = 10_000
 
@@ -76,7 +75,7 @@ class Exchange:
     def enrol(self, network: Network) -> None:
         """The subscribers that the settings name."""
         for subscriber in self.settings.subscribers:
-            phone = self.phone(subscriber.number, network)
+            phone = self.phone(international(subscriber.number), network)
             phone.balance, phone.language = subscriber.balance, subscriber.language
             phone.state = PhoneState(subscriber.state)
 

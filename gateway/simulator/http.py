@@ -15,7 +15,7 @@ from gateway.simulator.delivery import QueueFull
 from gateway.simulator.exchange import Happening
 from gateway.simulator.faults import KINDS, Fault
 from gateway.simulator.magic import MAGIC, MARK
-from gateway.simulator.phone import Event, NoDialogue, Phone
+from gateway.simulator.phone import Event, NoDialogue, NoNetwork, Phone
 from gateway.simulator.views import (
     HELP,
     LISTED,
@@ -228,6 +228,8 @@ async def _problems(
         return _problem(400, "The request cannot be understood", str(error))
     except NoDialogue:
         return _problem(409, "No screen is waiting", "Dial a code first, and answer the screen that comes.")
+    except NoNetwork as error:
+        return _problem(409, str(error), "Switch it on first: as it is, it can neither dial, nor answer, nor text.")
     except web.HTTPClientError as refusal:
         return _problem(refusal.status, refusal.reason, "GET / says what there is.")
     except (QueueFull, asyncio.QueueFull):

@@ -22,8 +22,9 @@ from gateway.pdu import (
 )
 from gateway.simulator import texting, wire
 from gateway.simulator.delivery import Mo, QueueFull
-from gateway.simulator.exchange import Exchange, Said, is_number, spelled
+from gateway.simulator.exchange import Exchange, Said, spelled
 from gateway.simulator.faults import Kind, Strike
+from gateway.simulator.numbers import is_number
 from gateway.simulator.phone import Phone, PhoneState, Received
 from gateway.simulator.session import Session
 from gateway.simulator.wire import Mt, Segment, State, Submission

@@ -30,6 +30,9 @@ class PhoneState(StrEnum):
     FULL = "full"
 
 
+WITHOUT_NETWORK = (PhoneState.SWITCHED_OFF, PhoneState.OUT_OF_SERVICE)
+
+
 class Received(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="message"):
     """An SMS as the phone shows it: segments already put together."""
 
@@ -93,6 +96,10 @@ class NoDialogue(Exception):
     """No screen of this phone waits for an answer."""
 
 
+class NoNetwork(Exception):
+    """A phone that is switched off or out of service can neither dial, nor answer, nor text."""
+
+
 class Phone:
     """Made by Simulator.phone; everything it did and saw stays until the simulator ends."""
 
@@ -118,17 +125,20 @@ class Phone:
     # --- what its owner does
 
     def text(self, text: str, to: str) -> tuple[Mo, ...]:
-        """Send an SMS; one Mo for each segment."""
+        """Send an SMS; one Mo for each segment. NoNetwork where there is none."""
+        self._need_network()
         return self._network.text(self, text, to)
 
     def dial(self, code: str) -> Mo:
-        """Dial `*105#`; an open dialogue is hung up first."""
+        """Dial `*105#`; an open dialogue is hung up first. NoNetwork where there is none."""
+        self._need_network()
         if self.dialogue is not None:
             self.hang_up()
         return self._network.dial(self, code)
 
     def answer(self, text: str) -> Mo:
-        """Answer the screen; NoDialogue unless one is waiting."""
+        """Answer the screen; NoDialogue unless one is waiting, NoNetwork where there is none."""
+        self._need_network()
         if self.dialogue is None or self.screen is None or self.screen.turn != self.dialogue.turn:
             raise NoDialogue
         return self._network.answer(self, text)
@@ -155,8 +165,12 @@ class Phone:
         """From now on messages to it cannot be delivered at all."""
         self._switch(PhoneState.OUT_OF_SERVICE)
 
+    def _need_network(self) -> None:
+        if self.state in WITHOUT_NETWORK:
+            raise NoNetwork(f"The phone is {self.state.replace('_', ' ')}")
+
     def _switch(self, state: PhoneState) -> None:
-        if self.dialogue is not None and state in (PhoneState.SWITCHED_OFF, PhoneState.OUT_OF_SERVICE):
+        if self.dialogue is not None and state in WITHOUT_NETWORK:
             self.hang_up()
         self.state = state
         self._network.switched(self)

@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.simulator.acts import ACTS
 from gateway.simulator.faults import Fault
+from gateway.simulator.numbers import international
 from gateway.simulator.settings_file import convert, duration, read_toml
 from vas.errors import ConfigError
 
@@ -86,9 +87,7 @@ def parse(path: Path) -> tuple[str, tuple[Script, ...]]:
     if unknown:
         raise ConfigError(f"{path}: there is no {', '.join(sorted(unknown))}: title, [phones] and [[script]] there are")
     phones = written.get("phones", {})
-    for name, number in phones.items():
-        if not isinstance(number, str) or not re.fullmatch("[0-9]{3,15}", number):
-            raise ConfigError(f"{path}: phones.{name}: {number!r} is no number of 3 to 15 digits")
+    phones = {name: _number(number, f"{path}: phones.{name}") for name, number in phones.items()}
     scripts = [
         script
         for place, one in enumerate(written.get("script", []), 1)
@@ -97,6 +96,13 @@ def parse(path: Path) -> tuple[str, tuple[Script, ...]]:
     if not scripts:
         raise ConfigError(f"{path}: there is nothing to play: write [[script]] with its steps")
     return str(written.get("title", path.stem)), tuple(scripts)
+
+
+def _number(written: object, here: str) -> str:
+    try:
+        return international(str(written))
+    except ValueError as error:
+        raise ConfigError(f"{here}: {error}") from None
 
 
 def _scripts(written: Mapping[str, Any], phones: Mapping[str, str], origin: str) -> list[Script]:

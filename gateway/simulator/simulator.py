@@ -26,6 +26,7 @@ from gateway.simulator.exchange import Exchange, Record
 from gateway.simulator.faults import Faults
 from gateway.simulator.http import Http
 from gateway.simulator.messages import Messages
+from gateway.simulator.numbers import international
 from gateway.simulator.phone import Event, Phone
 from gateway.simulator.session import Session
 from gateway.simulator.settings import Settings
@@ -99,8 +100,9 @@ class Simulator:
         return self.exchange.phones
 
     def phone(self, number: str) -> Phone:
-        """The phone with this number, 3 to 15 digits; made when first asked for, QueueFull past settings.phones."""
-        return self.exchange.phone(number, self)
+        """The phone with this number, in any spelling; made when first asked for. ValueError for what is no number,
+        QueueFull past settings.phones."""
+        return self.exchange.phone(international(number), self)
 
     # --- what its phones do
 
@@ -165,7 +167,7 @@ class Simulator:
 
     def _addressed(self, destination: bytes) -> Phone:
         try:
-            return self.phone(destination.decode("latin-1").removeprefix("+"))
+            return self.exchange.phone(destination.decode("latin-1").removeprefix("+"), self)
         except ValueError:
             raise SmppError(RINVDSTADR) from None
         except QueueFull:

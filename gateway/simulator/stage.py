@@ -13,14 +13,14 @@ import msgspec
 from gateway.simulator.acts import perform
 from gateway.simulator.delivery import QueueFull
 from gateway.simulator.faults import Fault
-from gateway.simulator.phone import Event, NoDialogue
+from gateway.simulator.phone import Event, NoDialogue, NoNetwork
 from gateway.simulator.views import Added
 
 if TYPE_CHECKING:
     from gateway.simulator.simulator import Simulator
 
 LINE_OCTETS = 1 << 20
-NO_DIALOGUE = 409
+CANNOT_NOW = 409
 
 
 class Stumbled(Exception):
@@ -70,6 +70,8 @@ class _Here:
             perform(self._simulator.phone(number), act, body)
         except NoDialogue:
             raise Stumbled("No screen is waiting") from None
+        except NoNetwork as error:
+            raise Stumbled(str(error)) from None
         except QueueFull:
             raise Stumbled("the simulator is full") from None
         except ValueError as error:
@@ -134,6 +136,6 @@ async def _accepted(response: aiohttp.ClientResponse) -> None:
     if response.status >= 400:
         try:
             problem = msgspec.json.decode(await response.read())
-            raise Stumbled(problem["title"] if response.status == NO_DIALOGUE else problem["detail"])
+            raise Stumbled(problem["title"] if response.status == CANNOT_NOW else problem["detail"])
         except (msgspec.DecodeError, KeyError, TypeError):
             raise Stumbled(f"{response.url} answers {response.status}: no simulator") from None

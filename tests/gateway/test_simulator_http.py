@@ -144,6 +144,29 @@ async def test_a_phone_is_switched_off_and_on(simulator: Simulator, http: Client
         assert simulator.phone(ME).state == state
 
 
+@pytest.mark.parametrize("state", ["switch_off", "out_of_service"])
+@pytest.mark.parametrize(("act", "body"), [("dial", {"code": "*105#"}), ("sms", {"to": "9105", "text": "x"})])
+async def test_a_phone_without_network_can_neither_dial_nor_text(
+    simulator: Simulator, http: ClientSession, state: str, act: str, body: dict[str, str]
+) -> None:
+    await http.post(f"/phones/{ME}/{state}")
+    async with http.post(f"/phones/{ME}/{act}", json=body) as answer:
+        assert answer.status == 409
+        assert (await answer.json())["title"] in ("The phone is switched off", "The phone is out of service")
+    assert not simulator.record.mo
+
+
+async def test_a_phone_whose_memory_is_full_can_dial(simulator: Simulator) -> None:
+    phone = simulator.phone(ME)
+    phone.fill()
+    assert phone.dial("*105#").text == "*105#"
+
+
+async def test_a_number_as_people_write_it_is_the_same_phone(simulator: Simulator, http: ClientSession) -> None:
+    await http.post("/phones/0987654321/balance", json={"balance": 5})
+    assert simulator.phone(ME).balance == simulator.phone("+84 987 654 321").balance == 5
+
+
 @pytest.mark.usefixtures("parrot")
 async def test_the_status_counts(simulator: Simulator, http: ClientSession) -> None:
     await http.post(f"/phones/{ME}/sms", json={"to": "9105", "text": "hello"})

@@ -111,6 +111,12 @@ async def test_a_scenario_goes_the_same_way_over_http(simulator: Simulator, parr
         ),
         pytest.param('{ answer = "1" }', "No screen is waiting", id="nothing to answer"),
         pytest.param('{ dial = "105" }', "no USSD code", id="no code"),
+        pytest.param('{ switch = "off" },\n{ dial = "*105#" }', "The phone is switched off", id="dials while off"),
+        pytest.param(
+            '{ switch = "out_of_service" },\n{ text = "hi", to = "9105" }',
+            "The phone is out of service",
+            id="texts without service",
+        ),
     ],
 )
 async def test_a_step_that_fails_ends_its_script_and_says_why(
@@ -122,6 +128,23 @@ async def test_a_step_that_fails_ends_its_script_and_says_why(
         assert not result.passed
         assert said in result.lines[-1].came
         assert "✗" in str(result) and "never" not in str(result)
+
+
+@pytest.mark.parametrize("number", ["0912345678", "+84 912 345 678", "84912345678"])
+async def test_a_number_in_any_spelling_is_the_phone_that_the_network_knows(
+    simulator: Simulator, parrot: Parrot, tmp_path: Path, number: str
+) -> None:
+    path = written(tmp_path, '{ text = "hi", to = "9105" },\n{ expect = "you said hi" }', f'lan = "{number}"')
+    for where in (simulator, f"http://127.0.0.1:{simulator.http_port}"):
+        result = await Scenario.load(path).play(where)
+        assert result.passed, str(result)
+    assert list(simulator.phones) == ["84912345678"]
+
+
+@pytest.mark.parametrize("number", ["0123", "mother", "1234567890123456"])
+def test_a_number_that_nobody_has_is_refused(tmp_path: Path, number: str) -> None:
+    with pytest.raises(ConfigError, match=rf"phones\.lan: '{number}' is"):
+        Scenario.load(written(tmp_path, '{ wait = "1ms" }', f'lan = "{number}"'))
 
 
 async def test_several_phones_play_at_once(simulator: Simulator, parrot: Parrot, tmp_path: Path) -> None:
