@@ -61,7 +61,9 @@ async def play(*, once: bool) -> None:
     logs.configure(level="error", json=False, bodies=False, stream=sys.stderr.buffer)
     with tempfile.TemporaryDirectory(prefix="vas-demo-") as folder:
         simulator_settings = SimulatorSettings(
-            port=0, http_port=0 if once else _free(SIMULATOR_HTTP), accounts={"vas": "secret"},
+            port=0,
+            http_port=0 if once else _free(SIMULATOR_HTTP),
+            accounts={"vas": "secret"},
             message_id_tlv=MESSAGE_ID_TLV,
         )
         simulator = Simulator(simulator_settings)
