@@ -12,7 +12,7 @@ from gateway.simulator import Settings, Simulator
 from gateway.simulator.phone_terminal import parse
 from vas.__main__ import app
 from vas.errors import ConfigError
-from vas.serving import start_simulator
+from vas.serving import start_simulator, ways_to_phones
 
 
 async def test_a_port_in_use_is_named() -> None:
@@ -22,6 +22,19 @@ async def test_a_port_in_use_is_named() -> None:
         settings = Settings(port=taken.getsockname()[1], http_port=0, accounts={"vas": "secret"})
         with pytest.raises(ConfigError, match=str(settings.port)):
             await start_simulator(Simulator(settings), settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "command"),
+    [
+        pytest.param("127.0.0.1", 8090, "vas phone 0912345678", id="where it is looked for"),
+        pytest.param("127.0.0.1", 23890, "vas phone 0912345678 --url http://127.0.0.1:23890", id="another port"),
+        pytest.param("0.0.0.0", 8090, "vas phone 0912345678", id="all addresses"),  # noqa: S104
+        pytest.param("::1", 8090, "vas phone 0912345678 --url http://[::1]:8090", id="IPv6"),
+    ],
+)
+def test_the_hint_takes_a_phone_of_this_simulator(host: str, port: int, command: str) -> None:
+    assert ways_to_phones(host, port)[1] == command
 
 
 @pytest.mark.parametrize("line", ["sms 9105", "9105:"])

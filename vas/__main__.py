@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from vas.commands import plain_errors, traffic
+from vas.commands import SIMULATOR_HTTP, plain_errors, traffic
 from vas.commands.accounts import accounts_app, binds, reload
 from vas.commands.loop import run_to_end
 from vas.commands.messages import messages
@@ -42,7 +42,6 @@ app.command()(reload)
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", envvar="VAS_CONFIG", help="The settings.")]
 CONFIG = Path("config.toml")
-SIMULATOR_HTTP = "http://127.0.0.1:8090"
 
 
 def _settings(config: Path) -> Settings:

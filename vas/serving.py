@@ -13,6 +13,7 @@ from gateway.simulator import Settings as SimulatorSettings
 from gateway.simulator import Simulator
 from vas.accounts import configure_logs
 from vas.assembly import Installation
+from vas.commands import SIMULATOR_HTTP
 from vas.config import Settings
 from vas.errors import ConfigError
 
@@ -51,12 +52,19 @@ async def serve_simulator(settings: SimulatorSettings) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"SMPP on [bold]{settings.host}:{simulator.port}[/]")
     if settings.http_port is not None:
-        console.print(f"Phones: [bold]http://{settings.http_host}:{simulator.http_port}[/] in a browser, or")
-        console.print("[bold]vas phone 0912345678[/] in another terminal. Ctrl-C ends.")
+        url, command = ways_to_phones(settings.http_host, simulator.http_port)
+        console.print(f"Phones: [bold]{url}[/] in a browser, or\n[bold]{command}[/] in another terminal. Ctrl-C ends.")
     try:
         await stopping.wait()
     finally:
         await simulator.stop()
+
+
+def ways_to_phones(host: str, port: int) -> tuple[str, str]:
+    """The phones' page, and the command that takes one; a listener at all addresses is reached at 127.0.0.1."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
+    return url, "vas phone 0912345678" + ("" if url == SIMULATOR_HTTP else f" --url {url}")
 
 
 async def start_simulator(simulator: Simulator, settings: SimulatorSettings) -> None:

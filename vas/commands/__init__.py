@@ -11,6 +11,8 @@ from rich.markup import escape
 
 from vas.errors import VasError
 
+SIMULATOR_HTTP = "http://127.0.0.1:8090"
+"""Where the simulator's phones are if nothing else is said."""
 WRONG_SETTINGS = 2
 """Exit status for what a person can mend: settings, a database, a port in use."""
 
