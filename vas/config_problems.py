@@ -135,7 +135,7 @@ def _problem(root: type[BaseModel], details: dict[str, Any], origin: Origin) -> 
         case "string_pattern_mismatch" | "string_too_long" if "[key]" in details["loc"]:
             return f"{place}: a name is at most 32 small letters, digits and single _, and begins with a letter"
     field = next((part for part in reversed(key) if part in known), name)
-    return f"{place}{_value(str(field), value)}: {_said(details)}{_meaning(known, str(field))}"
+    return f"{place}{_value(str(field), value)}: {said(details)}{_meaning(known, str(field))}"
 
 
 def _section(root: type[BaseModel], key: Key) -> type[BaseModel]:
@@ -149,14 +149,15 @@ def _section(root: type[BaseModel], key: Key) -> type[BaseModel]:
     return model
 
 
-def _said(details: dict[str, Any]) -> str:
+def said(details: Mapping[str, Any]) -> str:
+    """What pydantic found, in plain words that go behind the name of what is wrong."""
     match details["type"]:
         case "tuple_type":
             return "must be a list"
         case "too_long":
             return f"must be at most {details['ctx']['max_length']} long"
-    said = str(details["msg"]).removeprefix("Value error, ")
-    return _lowered(said.replace("Input should", "must").replace("should", "must"))
+    found = str(details["msg"]).removeprefix("Value error, ")
+    return _lowered(re.sub("^(Input|String|List|Value) should", "must", found).replace("should", "must"))
 
 
 def _meaning(known: Mapping[str, Any], name: str) -> str:

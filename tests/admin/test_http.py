@@ -128,6 +128,27 @@ async def test_what_is_wrong_is_a_problem(
     assert bool(problem.get("errors")) is (status == 422)
 
 
+@pytest.mark.parametrize(
+    "path, where, said",
+    [
+        pytest.param("?msisdn=91234", "query.msisdn", "a subscriber's number, such as 0912345678", id="too short"),
+        pytest.param("?msisdn=x", "query.msisdn", "a subscriber's number, such as 0912345678", id="no number"),
+        pytest.param(f"?msisdn={ANN}&limt=5", "query.limt", 'is not known here; did you mean "limit"?', id="unknown"),
+        pytest.param(f"?msisdn={ANN}&limit=0", "query.limit", "must be greater than or equal to 1", id="too low"),
+        pytest.param(f"?msisdn={ANN}&since=0", "query.since", "must be a time with its zone", id="no time"),
+        pytest.param("", "query.msisdn", "is needed", id="missing"),
+        pytest.param("/x", "path.id", "must be an id, of digits only", id="no id"),
+    ],
+)
+async def test_what_is_wrong_with_a_request_is_told_in_plain_words(
+    world: World, path: str, where: str, said: str
+) -> None:
+    [flaw] = (await (await world.get(f"/admin/v1/messages{path}")).json(content_type=PROBLEM))["errors"]
+    assert flaw["where"] == where
+    assert said in flaw["message"]
+    assert "Value error" not in flaw["message"]
+
+
 async def test_an_error_says_which_methods_there_are(world: World) -> None:
     assert (await world.client.put(KEYS)).headers["Allow"] == "GET,POST"
 

@@ -363,6 +363,8 @@ async def test_the_reload_command_shows_and_then_does(world: World) -> None:
     [
         (["accounts", "drain", "mian"], "There is no such account."),
         (["accounts", "drain", "../x"], "no name of an account"),
+        (["accounts", "start", "main", "--reason", "x"], "vas: --reason must be one line, of 3 to 200 characters\n"),
+        (["messages", "91234"], "vas: the number must be a subscriber's number, such as 0912345678"),
         (["accounts", "--url", "http://127.0.0.1:1", "drain", "main"], "options go behind the order"),
         (["accounts", "--key-file", "nowhere.key"], "nowhere.key: no key"),
         (["reload"], 'did you mean "window"?'),

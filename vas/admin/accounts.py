@@ -14,12 +14,14 @@ from vas.admin.authentication import DESK
 from vas.admin.desk import AccountNow, AccountOrder, AccountState
 from vas.admin.health import Counts
 from vas.admin.problems import Flaw, Problem
-from vas.admin.values import Model, Reason
+from vas.admin.values import Model, Reason, written_as
 
 SETTINGS = "settings"
 """Subject of the audit's row for a reload."""
 
-AccountName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+AccountName = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$"), written_as("must be the name of an account, such as main")
+]
 
 
 class Account(Model):

@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from vas.admin.problems import Flaw, Problem, ProblemDetails
+from vas.config_problems import near, said
 
 Place = Literal["path", "query", "body"]
 
@@ -83,14 +85,26 @@ async def _taken(request: web.Request, place: Place, model: type[BaseModel]) -> 
         return model.model_validate_json(await request.read(), strict=True)
     except ValidationError as error:
         # What was sent stays out of the answer, and so out of everything that keeps answers.
-        flaws = [Flaw(where=".".join(map(str, (place, *flaw["loc"]))), message=flaw["msg"]) for flaw in error.errors()]
+        flaws = [
+            Flaw(where=".".join(map(str, (place, *flaw["loc"]))), message=_said(flaw, model))
+            for flaw in error.errors(include_url=False)
+        ]
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, errors=flaws) from None
+
+
+def _said(flaw: ErrorDetails, model: type[BaseModel]) -> str:
+    match flaw["type"]:
+        case "extra_forbidden":
+            return f"is not known here{near(str(flaw['loc'][-1]), model.model_fields)}"
+        case "missing":
+            return "is needed"
+    return said(flaw)
 
 
 def _single_values(request: web.Request) -> dict[str, str]:
     repeated = {name for name in request.query if len(request.query.getall(name)) > 1}
     if repeated:
-        flaws = [Flaw(where=f"query.{name}", message="Given more than once") for name in sorted(repeated)]
+        flaws = [Flaw(where=f"query.{name}", message="is given more than once") for name in sorted(repeated)]
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, errors=flaws)
     return dict(request.query)
 

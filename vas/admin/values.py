@@ -5,9 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from vas.admin import store
 from vas.errors import Invalid
@@ -23,16 +33,28 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+def written_as(form: str) -> WrapValidator:
+    """Says the form to whoever did not keep to it, in the place of a pattern."""
+
+    def check(spelled: object, checked: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return checked(spelled)
+        except ValidationError:
+            raise ValueError(form) from None
+
+    return WrapValidator(check)
+
+
 def _digits(spelled: str) -> str:
     try:
         return Msisdn.parse(spelled).digits
     except Invalid:
-        raise ValueError("No subscriber's number") from None
+        raise ValueError from None
 
 
 def _instant(spelled: object) -> object:
     if not isinstance(spelled, str) or not _INSTANT(spelled):
-        raise ValueError("A time is written as 2026-11-22T14:27:45Z")
+        raise ValueError("must be a time with its zone, such as 2026-11-22T14:27:45Z")
     return spelled
 
 
@@ -40,13 +62,27 @@ def _known(spelled: str) -> str:
     return str(min(int(spelled), store.LAST_ID))
 
 
-Id = Annotated[str, Field(pattern=r"^[0-9]{1,19}$"), AfterValidator(_known)]
+Id = Annotated[
+    str, Field(pattern=r"^[0-9]{1,19}$"), AfterValidator(_known), written_as("must be an id, of digits only")
+]
 """A 63-bit id in decimal digits; one too large for that is the largest, which nothing has."""
-Number = Annotated[str, Field(pattern=r"^[0-9+ .()/-]{3,24}$"), AfterValidator(_digits)]
+Number = Annotated[
+    str,
+    Field(pattern=r"^[0-9+ .()/-]{3,24}$"),
+    AfterValidator(_digits),
+    written_as("must be a subscriber's number, such as 0912345678 or +84912345678"),
+]
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
-Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200)]
+_NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+Line = Annotated[
+    str, Field(pattern=_NO_CONTROLS, max_length=200), written_as("must be one line, of at most 200 characters")
+]
 """Text without line breaks."""
-Reason = Annotated[Line, Field(min_length=3)]
+Reason = Annotated[
+    str,
+    Field(pattern=_NO_CONTROLS, min_length=3, max_length=200),
+    written_as("must be one line, of 3 to 200 characters"),
+]
 
 
 class HasId(Protocol):

@@ -21,6 +21,10 @@ KEY_VARIABLE = "VAS_ADMIN_KEY"
 TIMEOUT_S = 60.0
 """Longer than an account takes to unbind."""
 
+_PLACES = ("path", "query", "body")
+_NAMES = {"msisdn": "the number", "reason": "--reason", "name": "the name", "id": "the id"}
+"""What the commands call that which the listener names otherwise."""
+
 Url = Annotated[str, typer.Option("--url", help="The operations' listener; else that of the settings.")]
 KeyFile = Annotated[
     Path | None,
@@ -70,11 +74,18 @@ def _said(error: HTTPError) -> str:
         return f"the key is not valid; name another with --key-file or {KEY_VARIABLE}"
     try:
         problem = json.load(error)
-        lines = [problem.get("detail") or problem["title"]]
-        lines += [flaw["message"] for flaw in problem.get("errors", ())]
+        lines = [_flaw(flaw) for flaw in problem.get("errors", ())]
+        if problem.get("detail") or not lines:
+            lines.insert(0, problem.get("detail") or problem["title"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"the platform answers {error.code} {error.reason}"
     return "\n".join(lines)
+
+
+def _flaw(flaw: dict[str, Any]) -> str:
+    """With the name of what is wrong, where the request has one for it."""
+    place, _, name = flaw["where"].partition(".")
+    return f"{_NAMES.get(name, name)} {flaw['message']}" if place in _PLACES and name else str(flaw["message"])
 
 
 def desk(url: str, key_file: Path | None, config: Path) -> Desk:
