@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
@@ -16,7 +17,7 @@ import structlog
 from gateway import tls
 from gateway.counters import Counters
 from gateway.lanes import Lane
-from gateway.link import Link
+from gateway.link import NO_RESPONSE, Link
 from gateway.outbind import OutbindListener
 from gateway.pdu import DataSm, DeliverSm
 from gateway.session_rules import BindType, LinkState
@@ -86,7 +87,7 @@ class Bind:
         """What can leave by this connection alone."""
         self.last_error = ""
         self.tried: asyncio.Future[int]
-        """Once it is started: the command_status of the first bind, or NO_CONNECTION."""
+        """Once it is started: the command_status of the first bind, NO_RESPONSE or NO_CONNECTION."""
         self._settings = settings
         self._owner = owner
         self._receiver = receiver
@@ -160,14 +161,29 @@ class Bind:
         try:
             link = await self._called() if self._listener else await self._dialled()
         except (OSError, ConfigError, ValueError) as error:  # TimeoutError is an OSError; ValueError: no name of a host
-            self.last_error = tls.explain(error) or "no connection in time"
+            self.last_error = self._explain(error)
             return NO_CONNECTION
         try:
             await link.closed
         finally:
             link.close("stopped")
             self.last_error = link.error
-        return link.bound.result()
+        status = link.bound.result()
+        if status == NO_RESPONSE:
+            self.last_error = f"connection to {self._address}: {link.error}"
+        return status
+
+    @property
+    def _address(self) -> str:
+        return f"{self._settings.host}:{self._settings.port}"
+
+    def _explain(self, error: OSError | ConfigError | ValueError) -> str:
+        """Why there is no connection."""
+        if self._listener or isinstance(error, ConfigError | ssl.SSLError):
+            return tls.explain(error)
+        if isinstance(error, ConnectionRefusedError):
+            return f"connection to {self._address} refused"
+        return f"connection to {self._address}: {tls.explain(error) or 'none in time'}"
 
     async def _dialled(self) -> Link:
         settings = self._settings

@@ -30,6 +30,8 @@ from vas.messages import ROK, RTHROTTLED, RX_T_APPN, Answer, Receiver
 UNREAD_OCTETS_MAX = 4 * 1024 * 1024
 """What may wait for a peer that does not read."""
 CLOSE_SECONDS = 1.0
+NO_RESPONSE = -2
+"""In the place of the status of a bind that the peer did not answer."""
 # Looked up for every PDU, and an Enum's members are found slowly.
 _BOUND, _UNBINDING, _CLOSED = LinkState.BOUND, LinkState.UNBINDING, LinkState.CLOSED
 _MESSAGES = (DeliverSm, DataSm)
@@ -52,7 +54,7 @@ class LinkOwner(Protocol):
 
 
 class Link(asyncio.Protocol):
-    """One connection. `bound` gives the status of the bind, `closed` ends with the link."""
+    """One connection. `bound` gives the status of the bind, or NO_RESPONSE; `closed` ends with the link."""
 
     def __init__(
         self,
@@ -194,7 +196,8 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.state = LinkState.CLOSED
-        self.error = self.error or (tls.explain(exc) if exc else "closed by the peer")
+        early = "" if self.bound.done() else " before the response to the bind"
+        self.error = self.error or (tls.explain(exc) if exc else f"closed by the peer{early}")
         self._watch.end()
         try:
             for request in self.requests.abandon():
@@ -203,7 +206,7 @@ class Link(asyncio.Protocol):
                 self._receiver.session_closed(self.session)
         finally:  # whatever the core does, the bind comes back
             if not self.bound.done():
-                self.bound.set_result(RINVBNDSTS)
+                self.bound.set_result(NO_RESPONSE)
             self._owner.link_closed(self)
             if not self.closed.done():
                 self.closed.set_result(None)
@@ -275,7 +278,7 @@ class Link(asyncio.Protocol):
 
     def _bind_answered(self, pdu: Pdu | None) -> None:
         if pdu is None or pdu.status != ROK or isinstance(pdu, smpp.GenericNack):
-            status = RINVBNDSTS if pdu is None else pdu.status
+            status = NO_RESPONSE if pdu is None else pdu.status
             self.bound.set_result(status)
             self.close("no response to the bind" if pdu is None else status_name(status))
             return

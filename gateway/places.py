@@ -8,19 +8,19 @@ from datetime import datetime
 
 import structlog
 
-from gateway.bind import NO_CONNECTION, Bind, BindOwner
+from gateway.bind import Bind, BindOwner
 from gateway.outbind import OutbindListener
 from gateway.settings import AccountSettings
-from gateway.status import RINVPASWD, RINVSYSID, RINVSYSTYP
-from vas.messages import Receiver
+from gateway.status import RALYBND, RBINDFAIL, RINVBNDSTS
+from vas.messages import ROK, Receiver
 
 _SAID_AT_THE_BIND = (
     *("host", "port", "system_id", "password", "system_type", "bind", "address_range", "interface_version"),
     *("tls", "tls_ca", "tls_certificate", "tls_key", "tls_server_name", "outbind"),
 )
 """Settings that an open connection cannot take."""
-_MISTAKES = frozenset({NO_CONNECTION, RINVPASWD, RINVSYSID, RINVSYSTYP})
-"""First binds that end so speak against the settings; any other refusal may be because of the older binds."""
+_ONE_TOO_MANY = frozenset({RALYBND, RBINDFAIL, RINVBNDSTS})
+"""A first bind that is refused so may be refused because of the older ones; any other failure is the settings'."""
 
 log = structlog.get_logger("gateway.account")
 
@@ -139,9 +139,9 @@ class Places:
 
 
 async def _mistake(places: Iterable[Place]) -> str:
-    """What the first binds say against their settings; empty if nothing."""
+    """Why the first binds do not bind, unless older ones may be in their way; empty if they do."""
     binds = [bind for place in places for bind in place]
     for bind in binds:
-        if await bind.tried in _MISTAKES:
+        if await bind.tried not in (ROK, *_ONE_TOO_MANY):
             return bind.last_error or "stopped"
     return ""

@@ -233,7 +233,7 @@ async def test_an_smsc_that_says_nothing_to_the_bind_is_left(peer: Peer, start: 
     peer.answers[smpp.BindTransceiver] = lambda pdu: []
     gateway, _ = await start(response_timer=timedelta(milliseconds=100))
     await until(lambda: len(peer.connections) >= 2)
-    assert gateway.binds()[0].last_error == "no response to the bind"
+    assert gateway.binds()[0].last_error == f"connection to 127.0.0.1:{peer.port}: no response to the bind"
 
 
 async def test_what_is_no_name_of_a_host_is_told_and_tried_again(start: Network) -> None:

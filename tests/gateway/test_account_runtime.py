@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -255,7 +256,10 @@ async def test_where_the_smsc_allows_one_bind_the_old_one_leaves_first(peer: Pee
     assert peer.of(smpp.BindTransceiver)[-1].system_type == b"VAS"
 
 
-@pytest.mark.parametrize("status, problem", [(0x0E, "RINVPASWD"), (0x0F, "RINVSYSID"), (0x53, "RINVSYSTYP")])
+REFUSALS = [(0x0E, "RINVPASWD"), (0x0F, "RINVSYSID"), (0x53, "RINVSYSTYP"), (0x08, "RSYSERR")]
+
+
+@pytest.mark.parametrize("status, problem", REFUSALS)
 async def test_settings_that_the_smsc_refuses_are_not_taken(
     peer: Peer, core: Core, start: Network, status: int, problem: str
 ) -> None:
@@ -274,8 +278,42 @@ async def test_an_address_where_nobody_listens_is_not_taken(peer: Peer, core: Co
     gateway, send = await start()
     account = gateway.account("main")
     await until(lambda: core.sessions)
-    assert "Connect call failed" in await account.change(changed(account, host="127.0.0.1", port=1))
+    problem = await account.change(changed(account, host="127.0.0.1", port=1))
+    assert problem == "connection to 127.0.0.1:1 refused"
     assert (await send.result(send())).outcome is SendOutcome.SENT
+
+
+def close_it(peer: Peer) -> list[smpp.Pdu]:
+    peer.connections[-1].transport.close()
+    return []
+
+
+def reset_it(peer: Peer) -> list[smpp.Pdu]:
+    peer.connections[-1].transport.abort()
+    return []
+
+
+NO_BIND = [
+    pytest.param(close_it, "closed by the peer before the response to the bind", id="closed"),
+    pytest.param(reset_it, "", id="reset"),
+    pytest.param(lambda peer: [smpp.Unbind(sequence=1)], "unbind by the SMSC", id="unbind"),
+    pytest.param(lambda peer: [], "no response to the bind", id="silent"),
+]
+
+
+@pytest.mark.parametrize("meet, problem", NO_BIND)
+async def test_settings_with_which_the_smsc_does_not_answer_the_bind_are_not_taken(
+    peer: Peer, core: Core, start: Network, meet: Callable[[Peer], list[smpp.Pdu]], problem: str
+) -> None:
+    gateway, send = await start(response_timer=timedelta(milliseconds=200))
+    account = gateway.account("main")
+    await until(lambda: core.sessions)
+    peer.answers[smpp.BindTransceiver] = lambda bind: meet(peer)
+    answer = await account.change(changed(account, system_type="VAS"))
+    assert f"127.0.0.1:{peer.port}" in answer
+    assert problem in answer
+    assert (await send.result(send())).outcome is SendOutcome.SENT
+    assert (core.ended, len(gateway.binds())) == ([], 1)
 
 
 async def test_settings_of_an_account_that_is_down_are_taken_whatever_they_are(

@@ -127,7 +127,7 @@ async def test_an_smsc_that_refuses_our_certificate_is_explained(
     port = server.sockets[0].getsockname()[1]
     gateway, _ = await start(port=port, tls=True, tls_ca=PEM / "authority.pem", **settings)
     await until(lambda: gateway.binds()[0].last_error)
-    assert gateway.binds()[0].last_error == words
+    assert gateway.binds()[0].last_error.endswith(words)
     server.close()
 
 
