@@ -114,7 +114,7 @@ class Crash:
     async def run(self) -> Verdict:
         simulator = Simulator(
             Settings(
-                port=0, accounts={SYSTEM_ID: PASSWORD}, window=50, records=1_000_000,
+                port=0, magic=False, accounts={SYSTEM_ID: PASSWORD}, window=50, records=1_000_000,
                 retry_delays=(timedelta(milliseconds=200),), receipt_delay=timedelta(milliseconds=50),
                 response_timer=self.response_timer,
                 message_id_tlv=MESSAGE_ID_TLV if self._plan.with_ids else None,

@@ -113,7 +113,7 @@ class Torture:
     async def run(self) -> Outcome:
         simulator = Simulator(
             Settings(
-                port=0, accounts={SYSTEM_ID: PASSWORD}, window=50, receipts=False,
+                port=0, magic=False, accounts={SYSTEM_ID: PASSWORD}, window=50, receipts=False,
                 retry_delays=(timedelta(milliseconds=100),),
             )
         )  # fmt: skip

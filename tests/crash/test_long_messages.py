@@ -41,7 +41,7 @@ async def test_long_messages_come_in_whole_and_once_over_kills(tmp_path: Path, w
     tlv = MESSAGE_ID_TLV if with_ids else None
     simulator = Simulator(
         Settings(
-            port=0, accounts={SYSTEM_ID: PASSWORD}, window=20, retry_delays=(timedelta(milliseconds=200),),
+            port=0, magic=False, accounts={SYSTEM_ID: PASSWORD}, window=20, retry_delays=(timedelta(milliseconds=200),),
             message_id_tlv=tlv,
         )
     )  # fmt: skip
