@@ -91,12 +91,16 @@ class SmscAccounts:
         self._node = node
         self._gateway = gateway
         self._settings = settings
+        self._routes = settings.routes
         self._rules = rules
         self._check = check
         self._reloading = asyncio.Lock()
 
     def now(self) -> Sequence[AccountNow]:
         return [account.status for account in self._gateway().accounts]
+
+    def routes(self) -> Sequence[Sequence[str]]:
+        return [route.accounts for route in self._routes]
 
     async def order(self, name: str, order: AccountOrder) -> None:
         account = self._gateway().account(name)
@@ -128,6 +132,7 @@ class SmscAccounts:
         # Before the first command can come by a new account, and for as long as one may come by an old one.
         self._rules.update(account_rules(settings))
         failed = await self._gateway().apply(account_settings(settings), ussd_dialects(settings), routes(settings))
+        self._routes = settings.routes
         for name in self._rules.keys() - settings.accounts.keys():
             del self._rules[name]
         if not failed:

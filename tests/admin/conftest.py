@@ -123,6 +123,7 @@ class FakeAccount(msgspec.Struct, frozen=True):
 class FakeAccounts:
     def __init__(self) -> None:
         self.all = [FakeAccount()]
+        self.routed: list[tuple[str, ...]] = []
         self.orders: list[tuple[str, AccountOrder]] = []
         self.reloaded = Reloaded((Difference("accounts.main.window", "50", "7"),))
         self.reloads: list[bool] = []
@@ -132,6 +133,9 @@ class FakeAccounts:
 
     def now(self) -> list[FakeAccount]:
         return self.all
+
+    def routes(self) -> list[tuple[str, ...]]:
+        return self.routed
 
     async def order(self, name: str, order: AccountOrder) -> None:
         self.orders.append((name, order))

@@ -22,7 +22,7 @@ AS_JSON = {"headers": {"Content-Type": "application/json"}}
 
 async def test_a_platform_that_works_is_ready(world: World) -> None:
     response = await world.client.get("/readyz")
-    assert (response.status, await response.json()) == (200, {"status": "ready"})
+    assert (response.status, await response.json()) == (200, {"status": "ready", "degraded": []})
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,39 @@ async def test_what_keeps_it_from_being_ready_is_said(
 async def test_an_account_that_was_taken_out_on_purpose_leaves_it_ready(world: World, state: str) -> None:
     world.accounts.all = [FakeAccount(), FakeAccount("other", state=state, up=False, binds_up=0)]
     assert (await world.client.get("/readyz")).status == 200
+
+
+@pytest.mark.parametrize(
+    "down, reasons",
+    [
+        pytest.param({"main", "spare", "bulk"}, ["routes[0]", "routes[1]", "accounts.alone"], id="all"),
+        pytest.param({"main", "spare"}, ["routes[0]", "accounts.alone"], id="all of one route"),
+        pytest.param(set(), ["accounts.alone"], id="one in no route"),
+    ],
+)
+async def test_a_route_without_an_account_and_an_account_that_stands_alone_keep_it_from_being_ready(
+    world: World, down: set[str], reasons: list[str]
+) -> None:
+    names, dead = ("main", "spare", "bulk", "alone"), down | {"alone"}
+    world.accounts.all = [FakeAccount(name, binds_up=0 if name in dead else 1) for name in names]
+    world.accounts.routed = [("main", "spare"), ("bulk",)]
+    response = await world.client.get("/readyz")
+    assert response.status == 503
+    assert [flaw["where"] for flaw in (await response.json(content_type=PROBLEM))["errors"]] == reasons
+
+
+async def test_an_account_for_which_another_of_its_route_stands_in_leaves_it_ready_and_is_named(world: World) -> None:
+    world.accounts.all = [FakeAccount(), FakeAccount("spare", binds_up=0)]
+    world.accounts.routed = [("main",), ("spare", "main")]
+    response = await world.client.get("/readyz")
+    assert response.status == 200
+    assert [flaw["where"] for flaw in (await response.json())["degraded"]] == ["accounts.spare"]
+
+
+async def test_an_account_that_was_stopped_stands_in_for_nobody(world: World) -> None:
+    world.accounts.all = [FakeAccount(binds_up=0), FakeAccount("spare", state="draining")]
+    world.accounts.routed = [("main", "spare")]
+    assert (await world.client.get("/readyz")).status == 503
 
 
 async def test_the_process_is_alive_when_nothing_else_is(world: World) -> None:

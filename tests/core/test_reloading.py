@@ -222,6 +222,20 @@ async def test_a_route_that_is_added_leads_replies_to_another_account(world: Wor
     assert "0912345678" in (await world.other.phone(BOB).next_message()).text
 
 
+async def test_a_platform_whose_routes_all_have_an_account_that_is_up_is_ready(world: World) -> None:
+    world.write(more='\n[[routes]]\naccounts = ["main", "other"]\n', other=True)
+    assert (await world.reload())[0] == 200
+    await until(lambda: world.installation.gateway.account("other").up)
+    await world.other.stop()
+    await until(lambda: not world.installation.gateway.account("other").up)
+    status, answer = await world.ask("GET", "/readyz")
+    assert (status, [flaw["where"] for flaw in answer["degraded"]]) == (200, ["accounts.other"])
+    await world.main.stop()
+    await until(lambda: not world.installation.gateway.account("main").up)
+    status, answer = await world.ask("GET", "/readyz")
+    assert (status, [flaw["where"] for flaw in answer["errors"]]) == (503, ["routes[0]"])
+
+
 async def queued(world: World) -> int:
     """A message that waits in the queue, since its account is drained; its id."""
     await world.ask("POST", "/admin/v1/accounts/main/drain", WHY)

@@ -205,6 +205,9 @@ class Accounts(Protocol):
     """The SMSC accounts of the running platform. A name that there is none of raises KeyError."""
 
     def now(self) -> Sequence[AccountNow]: ...
+    def routes(self) -> Sequence[Sequence[str]]:
+        """The names of the accounts of each route, in the order of the routes."""
+
     async def order(self, name: str, order: AccountOrder) -> None:
         """On return everything in flight has its outcome, and after "stop" the binds are gone."""
 

@@ -24,6 +24,8 @@ class Alive(Model):
 
 class Ready(Model):
     status: Literal["ready"] = "ready"
+    degraded: list[Flaw]
+    """What is down although the platform does its work: accounts whose messages go by another of their route."""
 
 
 async def healthz(_request: web.Request) -> Alive:
@@ -32,25 +34,39 @@ async def healthz(_request: web.Request) -> Alive:
 
 
 async def readyz(request: web.Request) -> Ready:
-    """Whether commands can be received and kept: each account has a bind that is up, the store takes writes.
+    """Whether commands can be received, kept and answered.
 
-    If not, a problem with status 503 gives every reason. An account that was drained or stopped on purpose is none.
+    Each route has an account with a bind that is up, so has each account that is in no route, and the store takes
+    writes. If not, a problem with status 503 gives every reason. An account that was drained or stopped on purpose is
+    none.
     """
     desk = request.app[DESK]
     operations = desk.operations
-    flaws = _unbound(desk.accounts.now())
+    flaws, degraded = _unbound(desk.accounts.now(), desk.accounts.routes())
     if not await operations.store_writable():
         flaws.append(Flaw(where="store", message="It cannot be written."))
     if flaws:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready.", errors=flaws)
-    return Ready()
+    return Ready(degraded=degraded)
 
 
-def _unbound(accounts: Sequence[AccountNow]) -> list[Flaw]:
+def _unbound(accounts: Sequence[AccountNow], routes: Sequence[Sequence[str]]) -> tuple[list[Flaw], list[Flaw]]:
+    """What keeps messages from their way, and what others make up for."""
     if not accounts:
-        return [Flaw(where="accounts", message="There is no account.")]
-    down = [account.name for account in accounts if account.state == "running" and not account.binds_up]
-    return [Flaw(where=f"accounts.{name}", message="No bind of this account is up.") for name in down]
+        return [Flaw(where="accounts", message="There is no account.")], []
+    up = {account.name for account in accounts if account.state == "running" and account.binds_up}
+    down = {account.name for account in accounts if account.state == "running" and not account.binds_up}
+    flaws = [
+        Flaw(where=f"routes[{place}]", message=f"No bind of any of its accounts is up: {', '.join(route)}.")
+        for place, route in enumerate(routes)
+        if down.intersection(route) and not up.intersection(route)
+    ]
+    routed = {name for route in routes for name in route}
+    alone = [account.name for account in accounts if account.name in down - routed]
+    flaws += [Flaw(where=f"accounts.{name}", message="No bind of this account is up.") for name in alone]
+    degraded = [account.name for account in accounts if account.name in down & routed]
+    said = "No bind of this account is up; others of its route carry its messages."
+    return flaws, [Flaw(where=f"accounts.{name}", message=said) for name in degraded]
 
 
 async def metrics(request: web.Request) -> web.Response:
