@@ -56,6 +56,8 @@ class Result(msgspec.Struct, frozen=True):
     """USSD dialogues that ended before all answers were given; their commands count as answered."""
     statuses: dict[int, int] = {}
     """The command_status, where it was not 0, of what answered a deliver_sm, and how often."""
+    interrupted: bool = False
+    """Whether it was ended before its time: `missing` are then those that still waited."""
 
     @property
     def per_second(self) -> float:
@@ -98,7 +100,7 @@ class Load:
         self._others = 0
         self._cut_short = 0
         self._owed_receipts = 0.0
-        self._replied_at = 0.0
+        self._began = self._cpu_began = self._replied_at = 0.0
         self._closed_loop = False
         self._finished = asyncio.Event()
 
@@ -131,22 +133,27 @@ class Load:
     async def run(self) -> Result:
         """Wait for the binds, send all, wait for the replies."""
         await self.bound()
-        started, cpu = time.perf_counter(), time.process_time()
-        self._replied_at = started
+        self._began, self._cpu_began = time.perf_counter(), time.process_time()
+        self._replied_at = self._began
         if self.plan.rate is None:
             self._closed_loop = True
             self._send(self.plan.outstanding)
         else:
-            await self._pace(self.plan.rate, started)
+            await self._pace(self.plan.rate)
         await self._replies()
-        cpu = time.process_time() - cpu
+        cpu = time.process_time() - self._cpu_began
         missing = len(self._awaited)
         await asyncio.sleep(self.plan.linger.total_seconds())
-        return self._result(missing, self._replied_at - started, cpu)
+        return self._result(missing, self._replied_at - self._began, cpu)
 
-    async def _pace(self, rate: float, started: float) -> None:
+    def so_far(self) -> Result:
+        """What has come back by now, of a run() that is ended before its time."""
+        seconds, cpu = time.perf_counter() - self._began, time.process_time() - self._cpu_began
+        return msgspec.structs.replace(self._result(len(self._awaited), seconds, cpu), interrupted=True)
+
+    async def _pace(self, rate: float) -> None:
         while self._sent < self._messages and self._patience() > 0:
-            self._send(int((time.perf_counter() - started) * rate) - self._sent)
+            self._send(int((time.perf_counter() - self._began) * rate) - self._sent)
             await asyncio.sleep(TICK_SECONDS)
 
     async def _replies(self) -> None:

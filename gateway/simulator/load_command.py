@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from datetime import timedelta
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from gateway.simulator.load import Load, Result
@@ -16,6 +18,8 @@ from gateway.simulator.settings import Settings
 from gateway.status import status_name
 
 SHOWN_EVERY_SECONDS = 0.25
+LINE_EVERY_SECONDS = 10.0
+"""Where the output is no terminal."""
 WINDOW = 100
 """deliver_sm unanswered on one bind."""
 
@@ -35,34 +39,65 @@ def plan_of(mix: Mix, rate: float, binds: int, messages: int, outstanding: int) 
 async def run(load: Load, duration: timedelta | None, console: Console) -> Result:
     """Wait for the plan's binds, send until its messages or `duration` are over, and show both.
 
-    Raises OSError for a port in use.
+    Ctrl-C ends the sending before its time; the result is then what was measured so far. Raises OSError for a port in
+    use.
     """
+    loop = asyncio.get_running_loop()
     await load.start()
     try:
-        with console.status(f"SMPP on port {load.port}; waiting for {load.plan.binds} binds …"):
-            await load.bound()
-        running = asyncio.create_task(load.run())
-        if duration is not None:
-            asyncio.get_running_loop().call_later(duration.total_seconds(), load.enough)
-        await _show(load, running, duration, console)
-        return await running
+        await _wait(load, console)
+        running, ended = asyncio.create_task(load.run()), asyncio.create_task(asyncio.Event().wait())
+        loop.add_signal_handler(signal.SIGINT, ended.cancel)
+        try:
+            if duration is not None:
+                loop.call_later(duration.total_seconds(), load.enough)
+            await _show(load, {running, ended}, duration, console)
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            ended.cancel()
+        if running.done():
+            return await running
+        running.cancel()
+        return load.so_far()
     finally:
         await load.stop()
 
 
-async def _show(load: Load, running: asyncio.Task[Result], duration: timedelta | None, console: Console) -> None:
+async def _wait(load: Load, console: Console) -> None:
+    words = f"SMPP on port {load.port}; waiting for {load.plan.binds} binds …"
+    if console.is_terminal:
+        with console.status(words):
+            await load.bound()
+    else:
+        console.print(words)
+        await load.bound()
+
+
+async def _show(load: Load, ends: set[asyncio.Task[Any]], duration: timedelta | None, console: Console) -> None:
+    """A bar until one of `ends` is done; where nobody looks on, a line now and then."""
     began = time.monotonic()
-    columns = (BarColumn(), TaskProgressColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    if not console.is_terminal:
+        while not (await asyncio.wait(ends, timeout=LINE_EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED))[0]:
+            console.print(_how_far(load, duration, time.monotonic() - began)[1])
+        return
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=load.plan.messages)
-        while not running.done():
-            await asyncio.wait((running,), timeout=SHOWN_EVERY_SECONDS)
-            at, seconds = load.progress, max(time.monotonic() - began, 0.001)
-            expected = load.plan.messages
-            if duration is not None:
-                expected = min(expected, int(at.answered / seconds * max(duration.total_seconds(), seconds)))
-            words = f"{at.answered / seconds:,.0f}/s, {at.outstanding:,} outstanding, p99 {at.p99_ms:,.1f} ms"
-            bar.update(task, completed=at.answered, total=max(expected, at.answered, 1), description=words)
+        task = bar.add_task("", total=1.0)
+        while not (await asyncio.wait(ends, timeout=SHOWN_EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED))[0]:
+            share, words = _how_far(load, duration, time.monotonic() - began)
+            bar.update(task, completed=share, description=words)
+
+
+def _how_far(load: Load, duration: timedelta | None, seconds: float) -> tuple[float, str]:
+    """The part of the way, 0 to 1, and words for it."""
+    at, messages = load.progress, load.plan.messages
+    share, way = at.answered / messages, f"{at.answered:,} of {messages:,} answered"
+    if duration is not None:
+        whole = duration.total_seconds()
+        share = max(share, min(seconds / whole, 1.0))
+        way = f"{min(seconds, whole):,.0f} of {whole:,.0f} s, {at.answered:,} answered"
+    rate = at.answered / max(seconds, 0.001)
+    return share, f"{way}, {rate:,.0f}/s, {at.outstanding:,} outstanding, p99 {at.p99_ms:,.1f} ms"
 
 
 def table(result: Result) -> Table:
@@ -78,7 +113,7 @@ def table(result: Result) -> Table:
         ("latency p95", f"{result.p95_ms:,.1f} ms"),
         ("latency p99", f"{result.p99_ms:,.1f} ms"),
         ("latency max", f"{result.max_ms:,.1f} ms"),
-        ("missing replies", f"{result.missing:,}"),
+        ("still without a reply" if result.interrupted else "missing replies", f"{result.missing:,}"),
         ("extra replies", f"{result.extra:,}"),
         ("to other numbers", f"{result.others:,}"),
         ("dialogues ended early", f"{result.cut_short:,}"),

@@ -3,8 +3,9 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -307,6 +308,48 @@ async def test_the_table_tells_what_came_back() -> None:
     assert re.search(r"answered +│ +10 ", shown) and re.search(r"answered RTHROTTLED +│ +3 ", shown)
 
 
+@pytest.fixture
+async def under_way(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[asyncio.Task[Result], Load, io.StringIO]]:
+    """A load without end, its output not a terminal, that has had replies."""
+    monkeypatch.setattr("gateway.simulator.load_command.LINE_EVERY_SECONDS", 0.02)
+    load, shown = Load(Settings(port=0, accounts={"vas": "secret"}), Plan(messages=10**9, phones=20)), io.StringIO()
+    running = asyncio.create_task(run(load, timedelta(hours=1), Console(width=120, file=shown)))
+    await asyncio.sleep(0.05)
+    platform = Platform(lambda pdu, _: [reply(pdu)])
+    await asyncio.get_running_loop().create_connection(lambda: platform, "127.0.0.1", load.port)
+    async with asyncio.timeout(10):
+        while load.progress.answered < 20:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    yield running, load, shown
+    running.cancel()
+
+
+async def test_a_load_that_is_interrupted_keeps_what_was_measured(
+    under_way: tuple[asyncio.Task[Result], Load, io.StringIO],
+) -> None:
+    running, *_ = under_way
+    signal.raise_signal(signal.SIGINT)
+    result = await asyncio.wait_for(running, 10)
+    assert result.interrupted and result.answered >= 20 and result.p50_ms > 0 and result.seconds > 0
+    console = Console(width=80, file=io.StringIO())
+    console.print(table(result))
+    assert isinstance(console.file, io.StringIO) and "still without a reply" in console.file.getvalue()
+
+
+async def test_a_load_written_to_a_file_has_a_line_now_and_then(
+    under_way: tuple[asyncio.Task[Result], Load, io.StringIO],
+) -> None:
+    _, load, shown = under_way
+    async with asyncio.timeout(10):
+        while shown.getvalue().count("\n") < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    first, second, third, *_ = shown.getvalue().splitlines()
+    assert first == f"SMPP on port {load.port}; waiting for 1 binds …"
+    assert all(
+        re.match(r"0 of 3,600 s, [0-9,]+ answered, [0-9,]+/s, .* outstanding, p99 ", it) for it in (second, third)
+    )
+
+
 async def test_a_load_in_the_terminal_waits_shows_and_comes_to_its_end() -> None:
     load = Load(Settings(port=0, accounts={"vas": "secret"}), Plan(messages=10**9, linger=SOON, phones=20))
     console = Console(width=120, file=io.StringIO(), force_terminal=True)
@@ -317,4 +360,5 @@ async def test_a_load_in_the_terminal_waits_shows_and_comes_to_its_end() -> None
     result = await asyncio.wait_for(running, 20)
     assert result.complete and result.answered > 0
     assert isinstance(console.file, io.StringIO)
-    assert "waiting for 1 binds" in console.file.getvalue() and "outstanding" in console.file.getvalue()
+    shown = console.file.getvalue()
+    assert "waiting for 1 binds" in shown and "of 0 s" in shown and "outstanding" in shown and "000,000" not in shown

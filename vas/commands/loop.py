@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import typer
 
 Outcome = TypeVar("Outcome")
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells know it."""
 
 
 def run_to_end(main: Coroutine[Any, Any, Outcome]) -> Outcome:
@@ -19,4 +21,4 @@ def run_to_end(main: Coroutine[Any, Any, Outcome]) -> Outcome:
         try:
             return runner.run(main)
         except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None

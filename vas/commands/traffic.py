@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vas.commands import plain_errors
-from vas.commands.loop import run_to_end
+from vas.commands.loop import INTERRUPTED, run_to_end
 from vas.errors import ConfigError
 
 WITHOUT_END = 1_000_000_000
@@ -46,7 +46,7 @@ def load(
 ) -> None:
     """Be an SMSC with thousands of phones, wait for the platform to bind, and measure how it answers.
 
-    Exit status 1 where a command had no reply, or two.
+    Exit status 1 where a command had no reply, or two. Ctrl-C ends it early with what was measured so far.
     """
     from gateway.simulator.load import Load
     from gateway.simulator.load_command import plan_of, run, settings_of, table
@@ -59,7 +59,7 @@ def load(
         duration = timedelta(seconds=seconds) if seconds else None
         result = run_to_end(_listening(run(Load(settings, plan), duration, Console(stderr=True)), port))
         Console().print(table(result))
-        raise typer.Exit(0 if result.complete else 1)
+        raise typer.Exit(INTERRUPTED if result.interrupted else 0 if result.complete else 1)
 
 
 def anonymise(
