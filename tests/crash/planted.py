@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from gateway import link
+from gateway import lateness
 from vas.__main__ import app
 from vas.command import Command
 from vas.dispatch import Dispatch
@@ -52,7 +52,7 @@ def synchronous_normal() -> None:
 
 def standstill_unnoticed() -> None:
     """Whatever is read has just come."""
-    link.HELD_UP_SECONDS = float("inf")
+    lateness.HELD_UP_SECONDS = float("inf")
 
 
 BUGS: dict[str, Callable[[], None]] = {
