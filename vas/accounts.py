@@ -169,12 +169,14 @@ class SmscAccounts:
         found = await self._account(row).cancel(smsc_id, row.source, row.msisdn)
         return SegmentState(smsc_id, "" if found.problem else "deleted", said=found.problem)
 
-    async def replace(self, msisdn: str, id_: int, text: str) -> SegmentState:
+    async def replace(self, msisdn: str, id_: int, text: str, *, who: str) -> SegmentState:
         row = await recalling.sent_row(self._node, msisdn, id_)
         if row.state != "sent":
             raise Refused("not_sent" if row.state == "queued" else "over")
         if row.segments != 1:
             raise Refused("segments")
+        if len(recalling.replacements(row)) >= recalling.REPLACED_AT_MOST:
+            raise Refused("often")
         if row.data is not None:
             raise Refused("coding")
         account = self._account(row)
@@ -185,6 +187,7 @@ class SmscAccounts:
         octets, receipt = after[0].short_message, bool(row.settle)
         smsc_id = " ".join(submitted_ids(row.smsc_ids))
         found = await account.replace(smsc_id, row.source, octets, receipt)
+        await self._node.run(recalling.Replacement(row, who, text, found.problem))
         return SegmentState(smsc_id, "" if found.problem else "enroute", said=found.problem)
 
     def _account(self, row: OutboxRow) -> Account:

@@ -1,6 +1,8 @@
-"""Messages kept from being delivered: what the store and the outbox have to do with it."""
+"""Messages kept from being delivered, or given another text: what the store and the outbox have to do with it."""
 
 from __future__ import annotations
+
+import msgspec
 
 from vas.core import Core
 from vas.errors import Refused
@@ -10,6 +12,19 @@ from vas.settling import settle
 from vas.store.ids import shard_of
 from vas.store.rows import OutboxRow
 from vas.unit import Batch
+
+REPLACED_AT_MOST = 20
+"""Texts that are tried in the place of one message's."""
+
+
+class Replaced(msgspec.Struct, frozen=True):
+    """A text that operations had the SMSC put in the place of a message's."""
+
+    at_ms: int
+    who: str
+    text: str
+    said: str
+    """Why the SMSC may not have done so; empty: it has."""
 
 
 async def sent_row(node: Node, msisdn: str, id_: int) -> OutboxRow:
@@ -66,3 +81,22 @@ class Cancellation:
         if row.state != self._state:
             raise Refused("over")
         await settle(self._core, batch, self.made, row, "cancelled", error=f"cancelled by {self._who}")
+
+
+def replacements(row: OutboxRow) -> list[Replaced]:
+    """Those that were tried, the oldest first."""
+    return msgspec.json.decode(row.replaced, type=list[Replaced]) if row.replaced else []
+
+
+class Replacement:
+    """The work that writes down what text the SMSC was given, by whom, and what it answered."""
+
+    def __init__(self, row: OutboxRow, who: str, text: str, said: str) -> None:
+        self._row = row
+        self._who, self._text, self._said = who, text, said
+
+    async def run(self, batch: Batch) -> None:
+        one, replaced = batch.sql.outbox_row, batch.sql.outbox_replaced
+        [fields] = await batch.execute(one.text, one.params(**self._row.given))
+        tried = [*replacements(OutboxRow._make(fields)), Replaced(batch.now_ms, self._who, self._text, self._said)]
+        await batch.execute(replaced.text, replaced.params(new_replaced=msgspec.json.encode(tried), **self._row.given))

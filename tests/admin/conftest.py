@@ -155,8 +155,8 @@ class FakeAccounts:
     async def cancel(self, msisdn: str, id_: int, *, who: str) -> list[SegmentState]:
         return self._recall(f"cancel by {who}", msisdn, id_)
 
-    async def replace(self, msisdn: str, id_: int, text: str) -> SegmentState:
-        return self._recall(f"replace by {text}", msisdn, id_)[0]
+    async def replace(self, msisdn: str, id_: int, text: str, *, who: str) -> SegmentState:
+        return self._recall(f"replace by {who}: {text}", msisdn, id_)[0]
 
     def _recall(self, what: str, msisdn: str, id_: int) -> list[SegmentState]:
         if self.refuses is not None:

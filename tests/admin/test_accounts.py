@@ -134,7 +134,7 @@ async def test_a_message_counts_as_cancelled_only_if_every_segment_is(world: Wor
 @pytest.mark.parametrize(
     ("why", "said"),
     [("leaving", "right now"), ("over", "its last state"), ("not_sent", "not got it yet"), ("ussd", "USSD"),
-     ("segments", "several segments"), ("coding", "encoding"), ("account_gone", "gone")],
+     ("segments", "several segments"), ("often", "too often"), ("coding", "encoding"), ("account_gone", "gone")],
 )  # fmt: skip
 async def test_what_cannot_be_recalled_is_refused_in_plain_words(world: World, why: str, said: str) -> None:
     world.accounts.refuses = why

@@ -40,5 +40,6 @@ async def test_binary_data_is_not_replaced_by_a_text(toy: Toy) -> None:
     async with toy.network(service) as network:
         await network.phone(LAN).text("RING", CODE)
         [(id_,)] = await rows(network, "SELECT id FROM outbox")
+        accounts = SmscAccounts(network.node, nobody, Settings(), {}, lambda settings: None)
         with pytest.raises(Refused, match="coding"):
-            await SmscAccounts(network.node, nobody, Settings(), {}).replace(MAI_NUMBER.digits, id_, "a text")
+            await accounts.replace(MAI_NUMBER.digits, id_, "a text", who="linh")

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.simulator import Settings, Simulator
+from gateway.simulator.faults import Fault
 from tests.gateway.peer import until
 from vas import recalling
 from vas.__main__ import app
@@ -323,6 +324,49 @@ async def test_a_message_that_the_smsc_still_has_is_replaced_and_cancelled_there
     assert (await world.ask("POST", f"{path}/cancel", WHY))[0] == 409
     world.main.phone(BOB).switch_on()
     assert list(world.main.phone(BOB).inbox) == []
+
+
+async def test_a_replaced_message_keeps_both_texts_and_who_replaced_it(world: World) -> None:
+    world.main.phone(BOB).switch_off()
+    world.main.phone(ANN).text("CM 0987654321", "9105")
+    row = await message(world, "sent")
+    for text in ("at nine", "at ten"):
+        status, _ = await world.ask("POST", f"/admin/v1/messages/{row}/replace", {**WHY, "text": text})
+        assert status == 200
+    _, journey = await world.ask("GET", f"/admin/v1/messages/{row}?reveal=true")
+    assert [event["detail"] for event in journey["events"] if event["what"] == "replaced"] == [
+        {"by": "first", "text": "at nine", "said": ""},
+        {"by": "first", "text": "at ten", "said": ""},
+    ]
+    [sent] = [each for each in journey["sent"] if each["id"] == str(row)]
+    assert "nho ban goi lai" in sent["text"]
+    world.main.phone(BOB).switch_on()
+    assert (await world.main.phone(BOB).next_message()).text == "at ten"
+    _, page = await world.ask("GET", f"/admin/v1/messages?msisdn={BOB}&reveal=true")
+    assert [each["text"] for each in page["items"] if each["id"] == str(row)] == ["at ten"]
+
+
+async def test_a_text_that_the_smsc_did_not_take_is_told_with_what_it_said(world: World) -> None:
+    world.main.phone(BOB).switch_off()
+    world.main.phone(ANN).text("CM 0987654321", "9105")
+    row = await message(world, "sent")
+    world.main.faults.add(Fault(kind="status", on="replace_sm", status="RREPLACEFAIL"))
+    await world.ask("POST", f"/admin/v1/messages/{row}/replace", {**WHY, "text": "at nine"})
+    _, journey = await world.ask("GET", f"/admin/v1/messages/{row}")
+    [event] = [event for event in journey["events"] if event["what"] == "replaced"]
+    assert (event["detail"]["text"], "RREPLACEFAIL" in event["detail"]["said"]) == (None, True)
+    _, page = await world.ask("GET", f"/admin/v1/messages?msisdn={BOB}&reveal=true")
+    assert ["nho ban goi lai" in each["text"] for each in page["items"]] == [True]
+
+
+async def test_a_message_is_given_another_text_only_so_often(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recalling, "REPLACED_AT_MOST", 1)
+    world.main.phone(BOB).switch_off()
+    world.main.phone(ANN).text("CM 0987654321", "9105")
+    path = f"/admin/v1/messages/{await message(world, 'sent')}/replace"
+    assert (await world.ask("POST", path, {**WHY, "text": "at nine"}))[0] == 200
+    status, refused = await world.ask("POST", path, {**WHY, "text": "at ten"})
+    assert (status, "too often" in refused["detail"]) == (409, True)
 
 
 async def test_a_message_that_ended_meanwhile_is_not_said_to_be_cancelled(world: World) -> None:

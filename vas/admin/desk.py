@@ -227,8 +227,11 @@ class Accounts(Protocol):
         Raises Refused where it leaves right now, or has its last state.
         """
 
-    async def replace(self, msisdn: str, id_: int, text: str) -> SegmentState:
-        """Another text for what the SMSC still holds; raises Refused where it cannot be."""
+    async def replace(self, msisdn: str, id_: int, text: str, *, who: str) -> SegmentState:
+        """Another text for what the SMSC still holds, kept beside the message's own.
+
+        Raises Refused where it cannot be.
+        """
 
 
 class Overview(msgspec.Struct, frozen=True):

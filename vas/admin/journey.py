@@ -11,8 +11,9 @@ from vas.store.rows import DeadLetterRow
 from vas.store.smsc_ids import submitted_ids
 
 What = Literal[
-    "received", "routed", "changed", "scheduled", "answered", "failed", "queued", "sent", "receipt", "settled"
-]
+    "received", "routed", "changed", "scheduled", "answered", "failed", "queued", "sent", "replaced", "receipt",
+    "settled",
+]  # fmt: skip
 
 
 class Event(NamedTuple):
@@ -78,6 +79,9 @@ def _of_reply(row: store.OutboxRow, receipts: Sequence[store.ReceiptRow]) -> Ite
         ids = " ".join(submitted_ids(row.smsc_ids))
         sent: dict[str, str | int] = {"account": row.account, "smsc_ids": ids, "segments": row.segments}
         yield Event(row.sent_ms, "sent", id_, msisdn, {**sent, "attempts": row.attempts, **_status(row.status)})
+    for each in row.replacements:
+        new: dict[str, str | int] = {"by": each["who"], "text": each["text"], "said": each["said"]}
+        yield Event(each["at_ms"], "replaced", id_, msisdn, new)
     for receipt in receipts:
         detail: dict[str, str | int] = {"smsc_id": receipt.smsc_id, "state": receipt.state, "error": receipt.error}
         yield Event(receipt.at_ms, "receipt", id_, msisdn, detail)

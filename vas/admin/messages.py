@@ -96,7 +96,7 @@ def _message(row: store.InboxRow | store.OutboxRow, shown: Sight) -> Message:
         code=row.source,
         service=row.service,
         state=row.state,
-        text=shown.text(row.text),
+        text=shown.text(row.last_text),
     )
 
 
@@ -135,7 +135,7 @@ class Sent(Model):
     service: str
     key: str
     text: str | None
-    """Null: not revealed."""
+    """As it was submitted; an event `replaced` has what took its place. Null: not revealed."""
     created_at: datetime
     expires_at: datetime
     state: str
@@ -227,6 +227,8 @@ def _event(event: Event, shown: Sight) -> JourneyEvent:
         match name:
             case "reply":
                 detail[name] = shown.reply(str(value))
+            case "text":
+                detail[name] = shown.text(str(value))
             case "to" | "error" | "what":
                 detail[name] = shown.dialled(str(value))
             case _:

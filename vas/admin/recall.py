@@ -26,6 +26,7 @@ _WHY = {
     "ussd": "A USSD screen cannot be recalled.",
     "segments": "It left in several segments, and replace_sm has room for one.",
     "coding": "The new text needs another encoding, and replace_sm cannot change it.",
+    "often": "It was given another text too often.",
     "account_gone": "The account that it left by is gone.",
 }
 """Why the platform refuses, by the key of Refused."""
@@ -93,12 +94,13 @@ class Replacement(Recall):
 async def replace_message(request: web.Request, *, path: IdPath, body: Replacement) -> Whereabouts:
     """Give the SMSC another text for a message of one segment that it still holds, by replace_sm.
 
-    The encoding stays, so the new text must fit it. What we keep of the message stays as it was sent.
+    The encoding stays, so the new text must fit it. The journey has both texts, and who put the one in the other's
+    place.
     """
     row = await _row(request, path)
     await record(request, "message.replace", [row.msisdn], reason=body.reason, detail={"message": path.id})
     try:
-        segment = await request.app[DESK].accounts.replace(row.msisdn, row.id, body.text)
+        segment = await request.app[DESK].accounts.replace(row.msisdn, row.id, body.text, who=request[CALLER].name)
     except Refused as refused:
         raise _conflict(refused) from None
     return _whereabouts(row, row.state, [segment])

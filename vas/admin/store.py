@@ -67,6 +67,18 @@ class OutboxRow(NamedTuple):
     error: str
     flash: bool
     port: int
+    replaced: bytes | None
+
+    @property
+    def replacements(self) -> list[dict[str, Any]]:
+        """Texts that were to take the place of its own, as vas.recalling.Replaced."""
+        return json(self.replaced) or []
+
+    @property
+    def last_text(self) -> str:
+        """What the SMSC has, or had, to deliver."""
+        taken = [replaced["text"] for replaced in self.replacements if not replaced["said"]]
+        return str(taken[-1]) if taken else self.text
 
 
 class ReceiptRow(NamedTuple):
@@ -276,6 +288,6 @@ async def _read(reader: Reader, query: Query, **values: object) -> Sequence[tupl
     return await reader.read(query.text, query.params(**values))
 
 
-def json(column: bytes) -> Any:
+def json(column: bytes | None) -> Any:
     """A column that holds JSON, or nothing: None."""
     return orjson.loads(column) if column else None

@@ -55,6 +55,10 @@ class OutboxStatements(Compiled):
         return self._outbox_update("state", "due_ms", "settled_ms", "status", "error")
 
     @cached_property
+    def outbox_replaced(self) -> Query:
+        return self._compile(update(outbox).where(*self._one(outbox)).values(replaced=bindparam("new_replaced")))
+
+    @cached_property
     def outbox_due(self) -> Query:
         """Rows whose time has come, in order, beyond the place where the last look ended."""
         place = tuple_(outbox.c.due_ms, outbox.c.id)

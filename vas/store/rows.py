@@ -82,6 +82,7 @@ class OutboxRow(NamedTuple):
     flash: bool = False
     data: bytes | None = None
     port: int = 0
+    replaced: bytes | None = None
 
     @property
     def given(self) -> dict[str, int | str]:

@@ -158,6 +158,7 @@ outbox = Table(
     Column("flash", Boolean, nullable=False, server_default=text("false"), comment="SMS of class 0"),
     Column("data", LargeBinary, comment="binary user data in the place of text"),
     Column("port", Integer, nullable=False, server_default=text("0"), comment="application port of the handset"),
+    Column("replaced", LargeBinary, comment="JSON: texts that were to take its place at the SMSC, the oldest first"),
     Index("outbox_id", "id"),
     Index(
         "outbox_due",
