@@ -96,6 +96,13 @@ def test_the_mix_of_the_pages_can_be_used() -> None:
     assert [command.weight for command in mix.commands] == [6, 3, 1]
 
 
+def test_a_summary_tells_of_numbers_that_do_not_count() -> None:
+    console = Console(width=120, file=io.StringIO())
+    show(Summary(delivered=1, renumbered=2), console)
+    assert isinstance(console.file, io.StringIO)
+    assert "as recorded but for a number of the text's own │ 2" in " ".join(console.file.getvalue().split())
+
+
 def test_a_summary_names_its_differences_and_masks_their_numbers() -> None:
     summary = Summary(delivered=3)
     summary.add("reworded", b"84912345678", "Sent [1].", "Gone.")

@@ -29,12 +29,19 @@ SMSC_HOST, ESME_HOST = "192.0.2.1", "192.0.2.2"
 """Of RFC 5737: addresses for documentation."""
 
 _UCS2_CODINGS = frozenset({0x08, 0x18, 0x19, 0x1A, 0x1B, 0x48, *range(0xE0, 0xF0)})
-_number = re.compile(rb"\d(?:[ .-]?\d){%d,}" % (NUMBER_DIGITS_MIN - 1))
+_NUMBER = rf"\d(?:[ .-]?\d){{{NUMBER_DIGITS_MIN - 1},}}"
+_number = re.compile(_NUMBER.encode())
+_number_in_text = re.compile(_NUMBER, re.ASCII)
 _at_an_edge = re.compile(rb"\A\d{2,}|\d{2,}\Z")
 _receipt_body = re.compile(rb"\btext:", re.IGNORECASE)
 _KEPT_TLVS = frozenset({tags.RECEIPTED_MESSAGE_ID, tags.ITS_SESSION_INFO})
 _SUBADDRESSES = frozenset({tags.SOURCE_SUBADDRESS, tags.DEST_SUBADDRESS, tags.CALLBACK_NUM_ATAG})
 _TEXT_TLVS = frozenset({tags.CALLBACK_NUM, tags.ADDITIONAL_STATUS_INFO_TEXT, tags.BILLING_IDENTIFICATION})
+
+
+def numbers_in(text: str) -> tuple[str, list[str]]:
+    """A text with `#` for each number that an anonymised recording changes, and the digits of these numbers."""
+    return _number_in_text.sub("#", text), [re.sub(r"\D", "", found) for found in _number_in_text.findall(text)]
 
 
 class Anonymiser:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.simulator.anonymous import numbers_in
 from gateway.simulator.decoded import text_in
 from gateway.simulator.delivery import Mo, Outcome
 from gateway.simulator.recording import Delivered, Recording, Submitted, Waited, given, is_ussd, screen
@@ -22,6 +23,8 @@ from vas.messages import mask
 
 NEVER = timedelta(days=365)
 TICK_SECONDS = 0.05
+SAME_DIGITS = 9
+"""The last digits of a number, by which `0912…` and `84912…` are one subscriber."""
 SHOWN = 20
 """Differences of each kind that a summary names; all are counted."""
 
@@ -45,6 +48,8 @@ class Summary(msgspec.Struct):
     """Receipts and key presses that wait for something which the platform never sent."""
     submitted: int = 0
     """Messages that the platform sent word for word as recorded."""
+    renumbered: int = 0
+    """Those that differ only in numbers that are no subscriber's of the recording: a service's own, as an example."""
     reworded: int = 0
     missing: int = 0
     """Those that the recording has and the platform never sent."""
@@ -86,6 +91,7 @@ class Replay:
         self._expected: defaultdict[bytes, list[Submitted]] = defaultdict(list)
         for sent in recording.submitted:
             self._expected[sent.destination].append(sent)
+        self._known = _subscribers(recording)
         self._heard_at = 0.0
         self._summary = Summary()
 
@@ -165,8 +171,12 @@ class Replay:
         expected, text = self._expected[pdu.destination_addr], text_in(pdu)
         alike = [sent for sent in expected if sent.source == pdu.source_addr and sent.ussd == is_ussd(pdu)]
         same = next((sent for sent in alike if sent.text == text), None)
+        renumbered = None if same else next((sent for sent in alike if self._differs_in_numbers(sent.text, text)), None)
         if same is not None:
             self._summary.submitted += 1
+        elif renumbered is not None:
+            same = renumbered
+            self._summary.renumbered += 1
         elif alike:
             same = alike[0]
             self._summary.add("reworded", pdu.destination_addr, same.text, text)
@@ -175,6 +185,13 @@ class Replay:
             return None
         expected.remove(same)
         return same
+
+    def _differs_in_numbers(self, recorded: str, now: str) -> bool:
+        """Whether only numbers differ, and none of them is a subscriber of the recording: an anonymised one has another
+        in the place of a number that a service's text gives as an example, as it has for everybody's."""
+        (words, before), (words_now, after) = numbers_in(recorded), numbers_in(now)
+        differing = [number for number, other in zip(after, before, strict=False) if number != other]
+        return words == words_now and not any(number[-SAME_DIGITS:] in self._known for number in differing)
 
     def _summed_up(self) -> Summary:
         for step, mo in self._played:
@@ -194,6 +211,14 @@ class Replay:
             for sent in expected:
                 self._summary.add("missing", sent.destination, sent.text, "")
         return self._summary
+
+
+def _subscribers(recording: Recording) -> set[str]:
+    """The last digits of every number that its messages came from, went to, or were about."""
+    said = [(step.pdu.source_addr, step.text) for step in recording.delivered]
+    said += [(sent.destination, "") for sent in recording.submitted]
+    numbers = [number for address, text in said for number in (address.decode("latin-1"), *numbers_in(text)[1])]
+    return {number[-SAME_DIGITS:] for number in numbers}
 
 
 def _status(status: int | None) -> str:

@@ -75,6 +75,7 @@ def show(summary: Summary, console: Console) -> None:
         ("answered otherwise", summary.delivered_otherwise),
         ("waited for what never came", summary.not_delivered),
         ("submitted as recorded", summary.submitted),
+        ("as recorded but for a number of the text's own", summary.renumbered),
         ("submitted in other words", summary.reworded),
         ("never submitted", summary.missing),
         ("submitted, and not recorded", summary.extra),

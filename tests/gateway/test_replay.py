@@ -27,7 +27,7 @@ from gateway.pdu import (
 from gateway.simulator import Settings, Simulator
 from gateway.simulator.anonymous import Anonymiser
 from gateway.simulator.decoded import Taped
-from gateway.simulator.recording import Recording
+from gateway.simulator.recording import Delivered, Recording, Submitted
 from gateway.simulator.replay import Replay, Summary
 from gateway.simulator.replay_command import play
 from gateway.simulator.tape import Tape, read
@@ -136,6 +136,30 @@ async def test_an_anonymised_recording_is_played_as_well(recorded: Path) -> None
     summary, esme = await played(Recording.of(tapes), polite)
     assert summary.same and (summary.delivered, summary.submitted) == (4, 3)
     assert LAN not in {pdu.source_addr for pdu in esme.delivered}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "as_recorded"),
+    [
+        pytest.param("Say CM 0933111222, not 12.", "Say CM 0912345678, not 12.", True, id="an example's number"),
+        pytest.param("Say CM 0933 111.222.", "Say CM 0912 345.678.", True, id="with spaces and dots"),
+        pytest.param("Asked 0933111222.", "Asked 0987654321.", False, id="another subscriber's number"),
+        pytest.param("Asked 0933111222.", "Asked 84905555111.", False, id="the number that another message was about"),
+        pytest.param("2 left.", "3 left.", False, id="a number that is nobody's"),
+        pytest.param("CM 0933111222.", "CM 0912345678!", False, id="another word"),
+    ],
+)
+async def test_only_a_number_of_the_texts_own_may_differ(recorded: str, now: str, as_recorded: bool) -> None:
+    asked = DeliverSm(source_addr=b"84933111222", destination_addr=b"9105", short_message=b"CM 0905555111")
+    other = DeliverSm(source_addr=MAI, destination_addr=b"9105", short_message=b"HD")
+    sent = Submitted(NOON, b"9105", b"84933111222", recorded, ussd=False)
+    recording = Recording([Delivered(NOON, asked, "CM 0905555111", 0), Delivered(NOON, other, "HD", 0)], [sent], 0)
+
+    def answers(pdu: DeliverSm) -> tuple[int, list[SubmitSm]]:
+        return 0, [reply(pdu, now.encode())] if pdu.source_addr == b"84933111222" else []
+
+    summary, _ = await played(recording, answers)
+    assert (summary.same, summary.renumbered, summary.reworded) == (as_recorded, as_recorded, not as_recorded)
 
 
 async def test_other_words_another_status_too_few_and_too_many_are_told(recorded: Path) -> None:
