@@ -199,6 +199,17 @@ def test_settings_cannot_be_changed(write: Write) -> None:
             id="unknown key with a near one",
         ),
         pytest.param("[store]\nzzz = 1", "config.toml: store.zzz: no such setting", id="unknown key like no other"),
+        pytest.param(
+            '\nhost = "smsc"\n' + ACCOUNT,
+            "config.toml: host: no such setting outside any table (line 2); it belongs below [accounts.NAME]",
+            id="outside any table",
+        ),
+        pytest.param(
+            'listen = "127.0.0.1:0"',
+            "config.toml: listen: no such setting outside any table (line 1); it belongs below [admin] or [web]",
+            id="outside any table, of two",
+        ),
+        pytest.param("zzz = 1", "config.toml: zzz: no such setting outside any table (line 1)", id="of no table"),
         pytest.param("[storr]\na = 1", 'config.toml: storr: no such setting; did you mean "store"?', id="section"),
         pytest.param(
             ACCOUNT + "port = 99999",
@@ -485,6 +496,11 @@ def test_the_effective_settings_are_plain_and_mask_every_secret(write: Write) ->
     assert shown["store"]["keep"] == "36h"
     assert shown["services"]["m2u"]["fee"] == 500
     assert shown["platform"]["timezone"] == "Asia/Ho_Chi_Minh"
+
+
+def test_a_secret_that_is_not_set_is_shown_as_such(write: Write) -> None:
+    main = effective(load(write(ACCOUNT + 'password = "hunter2"\n'), {}))["accounts"]["main"]
+    assert (main["password"], main["outbind_password"]) == ("•••", "")
 
 
 class Config(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from vas.commands import SIMULATOR_HTTP, plain_errors, traffic
+from vas.commands import SIMULATOR_HTTP, hide_types_of_flags, plain_errors, traffic
 from vas.commands.accounts import accounts_app, binds, reload
 from vas.commands.loop import run_to_end
 from vas.commands.messages import messages
@@ -32,6 +32,7 @@ config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 simulator_app = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
 traffic.add_to(simulator_app)
+hide_types_of_flags()
 app.add_typer(simulator_app, name="simulator")
 app.add_typer(accounts_app, name="accounts")
 app.add_typer(config_app, name="config")
@@ -202,9 +203,8 @@ def config_check(config: ConfigFile = CONFIG) -> None:
         shown = orjson.dumps(effective(settings), option=orjson.OPT_INDENT_2, default=str).decode()
         console = Console(highlight=False)
         console.print(Syntax(shown, "json", background_color="default") if console.is_terminal else shown)
-        Console(stderr=True, highlight=False).print(
-            f"[green]{config} is right[/]; what is reached at {', '.join(codes)}"
-        )
+        said = f"its services are reached at {', '.join(codes)}" if codes else "no service is switched on"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[green]{escape(str(config))} is right[/]: {said}")
 
 
 @db_app.command("backup")

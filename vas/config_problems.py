@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -45,6 +45,12 @@ class Origin:
             return variable + _dotted(key[len(names) :])
         return f"{self.file}: {_dotted(key).removeprefix('.')}"
 
+    def line(self, name: str) -> int:
+        """The first line of the file that gives this key a value; 0: none."""
+        gives = re.compile(rf"""\s*["']?{re.escape(name)}["']?\s*=""").match
+        lines = self.file.read_text("utf-8").splitlines()
+        return next((number for number, line in enumerate(lines, 1) if gives(line)), 0)
+
 
 def _dotted(key: Key) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
@@ -56,11 +62,14 @@ def without_password(text: str) -> str:
 
 
 def masked_secrets(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The same table, with what is named like a secret masked."""
-    return {
-        key: "•••" if _SECRET_NAME(key) else masked_secrets(value) if isinstance(value, Mapping) else value
-        for key, value in table.items()
-    }
+    """The same table, with what is named like a secret masked; that there is none is shown."""
+    return {key: _masked(key, value) for key, value in table.items()}
+
+
+def _masked(key: str, value: Any) -> Any:
+    if value != "" and _SECRET_NAME(key):
+        return "•••"
+    return masked_secrets(value) if isinstance(value, Mapping) else value
 
 
 def problems(root: type[BaseModel], error: ValidationError, origin: Origin) -> list[str]:
@@ -128,6 +137,9 @@ def _problem(root: type[BaseModel], details: dict[str, Any], origin: Origin) -> 
     place, name, value = origin.place(key), str(key[-1]) if key else "", details["input"]
     known = _section(root, key).model_fields
     match details["type"]:
+        case "extra_forbidden" if _outside_tables(key, value) and (line := origin.line(name)):
+            said_where = f"no such setting outside any table (line {line})"
+            return f"{place}{_shown(name, value, known)}: {said_where}{_home(root, name) or near(name, known)}"
         case "extra_forbidden":
             return f"{place}{_shown(name, value, known)}: no such setting{near(name, known)}"
         case "missing":
@@ -136,6 +148,21 @@ def _problem(root: type[BaseModel], details: dict[str, Any], origin: Origin) -> 
             return f"{place}: a name is at most 32 small letters, digits and single _, and begins with a letter"
     field = next((part for part in reversed(key) if part in known), name)
     return f"{place}{_value(str(field), value)}: {said(details)}{_meaning(known, str(field))}"
+
+
+def _outside_tables(key: Key, value: object) -> bool:
+    return len(key) == 1 and not isinstance(value, (Mapping, list))
+
+
+def _home(root: type[BaseModel], name: str) -> str:
+    """The tables that have this setting, or nothing."""
+    brackets = {dict: "[{}.NAME]", tuple: "[[{}]]"}
+    found = [
+        brackets.get(get_origin(field.annotation) or BaseModel, "[{}]").format(section)
+        for section, field in root.model_fields.items()
+        if name in _section(root, (section, name)).model_fields
+    ]
+    return f"; it belongs below {' or '.join(found)}" if found else ""
 
 
 def _section(root: type[BaseModel], key: Key) -> type[BaseModel]:

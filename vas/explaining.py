@@ -31,11 +31,13 @@ def explanation(router: Router, text: str, to: str) -> Explanation:
     else:
         route = router.sms(to, text)
         known = [trigger.pattern for trigger in router.triggers_at(to)]
-        where = f"nothing at {to} matches" if to in router.own_numbers else f"{to} is no short code of ours"
+        where = f"nothing at {to} matches"
+        if to not in router.own_numbers:
+            where = f"{to} is no short code of ours, which are: {', '.join(router.codes())}"
+            known = []
     if route is None:
-        return Explanation(
-            f"[yellow]Nobody answers {text!r}[/]: {where}.\nWhat would match: {', '.join(known)}.", False
-        )
+        would = f"\nWhat would match: {', '.join(map(_escaped, known))}." if known else ""
+        return Explanation(f"[yellow]Nobody answers {_escaped(repr(text))}[/]: {_escaped(where)}.{would}", False)
     return Explanation("\n".join(_lines(route, known)), True)
 
 

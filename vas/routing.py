@@ -111,8 +111,8 @@ class Router:
         return shown
 
     def reached_at(self) -> tuple[str, ...]:
-        """Short codes and USSD bases."""
-        return (*self._codes, *sorted({dialled.base for dialled in self._ussd}))
+        """Short codes, and what is dialled."""
+        return (*self._codes, *sorted({f"{dialled.base}#" for dialled in self._ussd}))
 
     def codes(self) -> tuple[str, ...]:
         return tuple(self._codes)

@@ -111,6 +111,7 @@ async def test_metrics_show_what_is_now(world: World) -> None:
     assert [line for line in lines if 'state="connecting"' in line] == []
     assert "vas_outbox_queued 7.0" in lines
     assert "vas_unfinished_commands 4.0" in lines
+    assert [line for line in lines if "_created" in line] == []
 
 
 async def test_requests_are_counted_by_route_and_not_by_what_was_asked(world: World) -> None:

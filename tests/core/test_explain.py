@@ -65,7 +65,9 @@ def test_it_says_what_would_match_when_nothing_does(toy: Toy) -> None:
 
 
 def test_it_says_when_the_code_is_none_of_ours(toy: Toy) -> None:
-    assert "no short code of ours" in explanation(router(toy), "CM 0912345678", "1234").text
+    told = explanation(router(toy), "HELLO", "1234").text
+    assert f"1234 is no short code of ours, which are: {CODE}." in told
+    assert "What would match" not in told
 
 
 def test_the_platforms_own_commands_work_at_every_code(toy: Toy) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperOption
 
 from vas.errors import VasError
 
@@ -25,3 +27,13 @@ def plain_errors() -> Iterator[None]:
     except VasError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]vas:[/] {escape(str(error))}")
         raise typer.Exit(WRONG_SETTINGS) from None
+
+
+def hide_types_of_flags() -> None:
+    """Leave `<bool>`, which typer shows behind a flag, out of all help pages: a flag takes no value."""
+    shown = TyperOption.display_type_rich
+
+    def display_type_rich(option: TyperOption, ctx: Any) -> str | None:
+        return None if option.is_flag else shown(option, ctx)
+
+    TyperOption.display_type_rich = display_type_rich  # type: ignore[method-assign]
