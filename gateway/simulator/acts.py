@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.simulator.delivery import Mo
 from gateway.simulator.phone import Phone
+from gateway.simulator.plain_words import convert
 
 TEXT_CHARACTERS = 10_000
 BALANCE_MAX = 10**12
@@ -96,6 +97,6 @@ ACTS: Mapping[str, tuple[type[msgspec.Struct], Act]] = {
 
 
 def perform(phone: Phone, act: str, body: object) -> tuple[Mo, ...]:
-    """Raises KeyError for an act that there is not, ValueError (msgspec's too) for a body that does not go with it."""
+    """Raises KeyError for an act that there is not, ValueError for a body that does not go with it."""
     kind, does = ACTS[act]
-    return does(phone, msgspec.convert(body, kind))
+    return does(phone, convert(body, kind))

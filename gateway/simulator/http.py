@@ -16,6 +16,7 @@ from gateway.simulator.exchange import Happening
 from gateway.simulator.faults import KINDS, Fault
 from gateway.simulator.magic import MAGIC, MARK
 from gateway.simulator.phone import Event, NoDialogue, NoNetwork, Phone
+from gateway.simulator.plain_words import decode
 from gateway.simulator.views import (
     HELP,
     LISTED,
@@ -175,7 +176,7 @@ class Http:
     async def _add_fault(self, request: web.Request) -> web.Response:
         if len(self._simulator.faults.held) >= FAULTS:
             raise QueueFull
-        fault = msgspec.json.decode(await request.read(), type=Fault)
+        fault = decode(await request.read(), Fault)
         return _json(Added(self._simulator.faults.add(fault)), status=201)
 
     async def _remove_fault(self, request: web.Request) -> web.Response:
@@ -194,7 +195,7 @@ class Http:
         return web.Response(status=204)
 
     async def _outbind(self, request: web.Request) -> web.Response:
-        called = msgspec.json.decode(await request.read(), type=Outbind)
+        called = decode(await request.read(), Outbind)
         try:
             await self._simulator.outbind(called.host, called.port)
         except OSError as error:

@@ -12,8 +12,7 @@ import msgspec
 from gateway.simulator import dialects, texting
 from gateway.simulator.dialects import Turn
 from gateway.simulator.faults import Fault
-from gateway.simulator.settings_file import read_toml
-from vas.errors import ConfigError
+from gateway.simulator.settings_file import convert, read_toml
 
 FIRST_PHONE = 84_900_000_000
 FIRST_FRIEND = 84_380_000_000
@@ -106,7 +105,4 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 def read_mix(path: Path) -> Mix:
     """Raises ConfigError that names the file and what is wrong in it."""
-    try:
-        return msgspec.convert(read_toml(path), Mix)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    return convert(read_toml(path), Mix, str(path))

@@ -36,6 +36,7 @@ LINE_OCTETS = 65_536
 
 _code = re.compile(r"[*#][0-9*#]*#").fullmatch
 _sms = re.compile(r"(?:sms\s+(\+?[0-9]{3,15})\s+|(\+?[0-9]{3,15}):\s*)(.+)", re.IGNORECASE | re.DOTALL).fullmatch
+_command = re.compile(r"/[a-z]+").fullmatch
 _switches = {"/hangup": "hang_up", "/off": "switch_off", "/on": "switch_on"}
 
 
@@ -63,7 +64,9 @@ def parse(line: str, answering: bool) -> Request | None:
     if match := _sms(line):
         to = (match[1] or match[2]).removeprefix("+")
         return Request("sms", {"to": to, "text": match[3]}, f"to {to}: {match[3]}")
-    return Request("answer", {"text": line}, f"answered {line}") if answering and line else None
+    if not answering or not line or _command(line):
+        return None
+    return Request("answer", {"text": line}, f"answered {line}")
 
 
 async def run(url: str, number: str, descriptor: int | None = None, console: Console | None = None) -> None:
@@ -132,6 +135,9 @@ class Terminal:
         async for line in lines(descriptor):
             if line == "?":
                 self._console.print(HELP, highlight=False)
+            elif _command(line) and line not in _switches:
+                there_are = ", ".join(_switches)
+                self._console.print(f"[yellow]There is no {escape(line)}:[/] {there_are} there are. [dim]? for help[/]")
             elif request := parse(line, self._answering):
                 await self._send(request)
             elif line:

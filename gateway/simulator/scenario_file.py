@@ -147,7 +147,14 @@ def _does(fields: dict[str, Any], here: str) -> Does:
 
 
 def _shown(fields: Mapping[str, Any]) -> str:
-    return ", ".join(key if value is True else f"{key} {value}" for key, value in fields.items())
+    return ", ".join(key if value is True else f"{key} {_spelt(value)}" for key, value in fields.items())
+
+
+def _spelt(value: object) -> str:
+    """As it stands in the file, a table too."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_spelt(inner)}' for key, inner in value.items())} }}"
+    return str(value)
 
 
 def _act(act: str, *names: str) -> Callable[[dict[str, Any], str], Action]:

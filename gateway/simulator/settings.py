@@ -12,13 +12,13 @@ import msgspec
 from gateway.simulator.dialects import Dialect
 from gateway.simulator.faults import Fault
 from gateway.simulator.letters import Alphabet
+from gateway.simulator.numbers import international
 
 IdForm = Literal["decimal", "hex", "padded", "padded8", "padded10", "hyphens"]
 """How a message id is spelt: `1234`, `4d2`, `00000000000000001234`, `00001234`, `0000001234`, or `1-234`."""
 LongMessages = Literal["udh", "udh16", "sar", "payload"]
 """How a phone's long text is sent on: UDH with an 8-bit or 16-bit reference, sar_* TLVs, whole in message_payload."""
 State = Literal["reachable", "switched_off", "out_of_service", "full"]
-Number = Annotated[str, msgspec.Meta(pattern="^[0-9]{3,15}$")]
 Password = Annotated[str, msgspec.Meta(max_length=8)]
 
 
@@ -62,11 +62,15 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Subscriber(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A phone that is there from the start."""
 
-    number: Number
+    number: str
+    """In any spelling."""
     balance: Annotated[int, msgspec.Meta(ge=0)] = 0
     """In đồng."""
     language: Annotated[str, msgspec.Meta(pattern="^[a-z]{2}$")] = "vi"
     state: State = "reachable"
+
+    def __post_init__(self) -> None:
+        international(self.number)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,12 +7,10 @@ import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
-import msgspec
-
-from gateway.simulator.faults import Fault
-from gateway.simulator.settings import Account, ReceiptForm, Settings, Subscriber
+from gateway.simulator import plain_words
+from gateway.simulator.settings import Settings
 from vas.errors import ConfigError
 
 FILE_OCTETS = 1_048_576
@@ -67,28 +65,9 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
 def convert(written: object, kind: type[Value], origin: str) -> Value:
     """As `kind`; ConfigError names the place."""
     try:
-        return msgspec.convert(written, kind)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise ConfigError(f"{origin}: {_in_plain_words(str(error))}") from None
-
-
-def _in_plain_words(message: str) -> str:
-    said, _, place = message.partition(" - at `")
-    said = said.replace("Object contains unknown field", "there is no setting").replace("Object missing", "there is no")
-    where = place.removesuffix("`").replace("$.", "").replace("[...]", ".*").removeprefix("$")
-    if said.startswith("Invalid enum value"):
-        said = said.replace("Invalid enum value", "there is no") + ": " + ", ".join(_choices(where.rpartition(".")[2]))
-    return f"{where}: {said}" if where else said
-
-
-def _choices(name: str) -> list[str]:
-    """What may stand at the setting of this name."""
-    for struct in (Settings, Account, ReceiptForm, Subscriber, Fault):
-        hint = get_type_hints(struct).get(name)
-        for one in (hint, *get_args(hint)):
-            if get_origin(one) is Literal:
-                return [str(choice) for choice in get_args(one)]
-    return []
+        return plain_words.convert(written, kind)
+    except ValueError as error:
+        raise ConfigError(f"{origin}: {error}") from None
 
 
 def _read_durations(written: dict[str, Any]) -> None:

@@ -206,6 +206,8 @@ async def test_listeners_of_one_phone_are_bounded_and_leave(simulator: Simulator
         ("9105: CM 0912345678", True, ("sms", {"to": "9105", "text": "CM 0912345678"})),
         ("+84912345678:hi", False, ("sms", {"to": "84912345678", "text": "hi"})),
         ("/off", True, ("switch_off", {})),
+        ("/foo", True, None),
+        ("/2", True, ("answer", {"text": "/2"})),
         ("1", False, None),
         ("", True, None),
     ],
@@ -247,6 +249,17 @@ def test_a_message_cannot_steer_the_terminal() -> None:
 
 async def test_the_terminal_says_when_nothing_waits_for_an_answer(simulator: Simulator) -> None:
     assert "No screen waits for an answer." in await terminal(simulator, "1")
+
+
+async def test_the_terminal_says_which_commands_there_are(simulator: Simulator) -> None:
+    shown = await terminal(simulator, "/foo")
+    assert "There is no /foo: /hangup, /off, /on there are." in shown and "No screen" not in shown
+
+
+async def test_a_wrong_fault_is_told_what_was_meant(http: ClientSession) -> None:
+    async with http.post("/faults", json={"kind": "throtle"}) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["detail"] == "kind: there is no 'throtle'; did you mean `throttle`?"
 
 
 async def test_the_terminal_shows_why_a_phone_cannot_be_had(simulator: Simulator) -> None:

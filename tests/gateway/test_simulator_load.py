@@ -279,13 +279,20 @@ def test_a_mix_says_all_that_a_load_may_be(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "told"),
     [
-        pytest.param('[[commands]]\ntext = "HD"\nwieght = 2\n', "wieght", id="unknown key"),
+        pytest.param(
+            '[[commands]]\ntext = "HD"\nwieght = 2\n',
+            "commands 1: there is no setting `wieght`; did you mean `weight`[?]",
+            id="unknown key",
+        ),
         pytest.param('[[commands]]\ntext = "HD"\nanswers = ["1"]\n', "no screens", id="answers to an SMS"),
         pytest.param(f'[[commands]]\ntext = "{"x" * 161}"\n', "one SMS", id="too long"),
         pytest.param("commands = []\n", "commands", id="no commands"),
         pytest.param("receipts = 2\n", "receipts", id="more than all"),
         pytest.param("[[commands]\n", "mix.toml", id="no TOML"),
         pytest.param('[[faults]]\nkind = "status"\nstatus = "RBAD"\n', "RBAD", id="no such status"),
+        pytest.param(
+            '[[faults]]\nkind = "statsu"\n', "there is no 'statsu'; did you mean `status`[?]$", id="fault kind"
+        ),
     ],
 )
 def test_a_mix_that_cannot_be_is_refused_in_plain_words(tmp_path: Path, toml: str, told: str) -> None:

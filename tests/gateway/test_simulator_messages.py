@@ -442,7 +442,7 @@ def test_the_example_settings_load_as_they_stand_and_with_every_default_uncommen
         ("", "nobody may bind"),
         ("port", "is no TOML"),
         ('[[faults]]\nkind = "status"\nstatus = "ROUCH"', "'ROUCH' is no command_status"),
-        ('[accounts.vas]\npassword = "x"\n[[subscribers]]\nnumber = "mother"', "subscribers[0].number"),
+        ('[accounts.vas]\npassword = "x"\n[[subscribers]]\nnumber = "mother"', "subscribers 1: 'mother' is no number"),
     ],
 )
 def test_settings_that_cannot_be_used_say_why(tmp_path: Path, written: str, said: str) -> None:

@@ -147,6 +147,12 @@ def test_a_number_that_nobody_has_is_refused(tmp_path: Path, number: str) -> Non
         Scenario.load(written(tmp_path, '{ wait = "1ms" }', f'lan = "{number}"'))
 
 
+async def test_a_fault_stands_in_the_transcript_as_it_is_written(simulator: Simulator, tmp_path: Path) -> None:
+    path = written(tmp_path, '{ fault = { kind = "status", status = "RTHROTTLED", times = 2 } }')
+    result = await Scenario.load(path).play(simulator)
+    assert result.lines[0].did == "fault { kind = status, status = RTHROTTLED, times = 2 }"
+
+
 async def test_several_phones_play_at_once(simulator: Simulator, parrot: Parrot, tmp_path: Path) -> None:
     file = tmp_path / "many.toml"
     file.write_text(
@@ -170,6 +176,8 @@ async def test_several_phones_play_at_once(simulator: Simulator, parrot: Parrot,
         pytest.param('{ expect = "/(/" }', "step 1", id="no regular expression"),
         pytest.param('{ switch = "sideways" }', "switch is one of on", id="no switch"),
         pytest.param('{ fault = { kind = "quake" } }', "there is no 'quake': status", id="no fault"),
+        pytest.param('{ fault = { kind = "dely" } }', "kind: there is no 'dely'; did you mean `delay`?", id="a typo"),
+        pytest.param('{ fault = { kind = "delay", time = 2 } }', "setting `time`; did you mean `times`?", id="a field"),
         pytest.param('"dial"', "a step is a table", id="no table"),
     ],
 )
