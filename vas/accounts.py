@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import structlog
 
 from gateway import AccountSettings, SmppGateway
 from gateway.account import Account
+from gateway.account_status import AccountState
 from gateway.routes import Route
 from gateway.segments import cost, plan
 from gateway.ussd_dialects import Dialect, derived
@@ -24,6 +26,9 @@ from vas.store.rows import OutboxRow
 from vas.store.smsc_ids import submitted_ids
 
 log = structlog.get_logger()
+CONNECTED_WITHIN_S = 3.0
+"""How long the order to start an account waits for its binds."""
+LOOK_S = 0.02
 
 
 def account_settings(settings: Settings) -> list[AccountSettings]:
@@ -111,6 +116,7 @@ class SmscAccounts:
                 await account.stop()
             case "start":
                 await account.start()
+                await _connected(account)
 
     async def reload(self, *, dry_run: bool) -> Reloaded:
         async with self._reloading:
@@ -195,3 +201,11 @@ class SmscAccounts:
             return self._gateway().account(row.account)
         except KeyError:
             raise Refused("account_gone") from None
+
+
+async def _connected(account: Account) -> None:
+    """Wait for the binds of an account that was started, as long as somebody likes to wait for an answer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CONNECTED_WITHIN_S):
+            while account.state is AccountState.RUNNING and account.status.binds_up < account.status.binds:  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_S)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from vas.__main__ import app
+from vas.commands import accounts
 
 SERVICE = '[services.callme]\nenabled = true\nshort_codes = ["9105", "9106"]\nussd = "*105"\n'
 
@@ -32,3 +34,35 @@ def test_a_flag_is_shown_without_a_value(command: list[str]) -> None:
     shown = CliRunner().invoke(app, [*command, "--help"]).output
     assert "--help" in shown
     assert "bool" not in shown
+
+
+ERROR = "connection to smsc.example.net:2775 refused; " * 3
+COUNTERS = {"pdus_in": 1_234_567, "pdus_out": 1_234_567, "throttled": 12_345, "timeouts": 12}
+ACCOUNT = {
+    "name": "vinaphone", "state": "running", "up": False, "binds_up": 0, "binds": 10, "window_used": 0,
+    "window_max": 500, "waiting_replies": 0, "waiting_rest": 1000, "rate": 200.0, "rate_now": 50.0, "slowed": True,
+    "last_error": ERROR, "counters": COUNTERS,
+}  # fmt: skip
+BIND = {
+    "account": "vinaphone", "bind_type": "transmitter", "state": "connecting", "window_used": 0, "window_max": 50,
+    "reconnects": 1000, "last_error": ERROR, "counters": COUNTERS,
+}  # fmt: skip
+
+
+class Desk:
+    """A platform of one account, in trouble."""
+
+    def get(self, path: str) -> list[dict[str, Any]]:
+        return [{"/admin/v1/accounts": ACCOUNT, "/admin/v1/binds": BIND}[path]] * 2
+
+
+@pytest.mark.parametrize("command", ["accounts", "binds"])
+def test_a_table_fits_into_80_columns_and_errors_stand_whole_below_it(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "desk", lambda *_: Desk())
+    head, first, second, *errors = CliRunner(env={"COLUMNS": "80"}).invoke(app, [command]).output.splitlines()
+    assert "vinaphone" in first
+    assert first == second
+    assert max(len(line.rstrip()) for line in (head, first)) <= 80
+    assert [line.partition(": ")[2] for line in errors] == [ERROR]

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from gateway.simulator import Settings, Simulator
 from gateway.simulator.faults import Fault
 from tests.gateway.peer import until
-from vas import recalling
+from vas import accounts, recalling
 from vas.__main__ import app
 from vas.assembly import Installation
 from vas.config import load
@@ -385,6 +385,22 @@ async def test_the_commands_show_and_steer_the_accounts(world: World) -> None:
     assert "running" in (await world.vas("accounts", "start", "main"))[1]
     assert "bound" in (await world.vas("binds"))[1]
     assert "stopped" in (await world.vas("accounts", "stop", "main"))[1]
+
+
+async def test_an_account_that_is_started_is_shown_with_its_binds(world: World) -> None:
+    await world.vas("accounts", "stop", "main")
+    shown = (await world.vas("accounts", "start", "main"))[1]
+    assert ("running" in shown, "1/1" in shown) == (True, True)
+
+
+async def test_an_account_whose_smsc_is_away_is_shown_as_it_is_after_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "CONNECTED_WITHIN_S", 0.05)
+    await world.vas("accounts", "stop", "main")
+    await world.main.stop()
+    shown = (await world.vas("accounts", "start", "main"))[1]
+    assert ("down" in shown, "0/1" in shown) == (True, True)
 
 
 async def test_the_messages_of_a_number_are_listed_without_their_texts(world: World) -> None:

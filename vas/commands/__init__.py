@@ -36,4 +36,4 @@ def hide_types_of_flags() -> None:
     def display_type_rich(option: TyperOption, ctx: Any) -> str | None:
         return None if option.is_flag else shown(option, ctx)
 
-    TyperOption.display_type_rich = display_type_rich  # type: ignore[method-assign]
+    TyperOption.display_type_rich = display_type_rich  # type: ignore[assignment, method-assign]

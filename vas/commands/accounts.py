@@ -67,15 +67,15 @@ def binds(url: Url = "", key_file: KeyFile = None, config: Config = CONFIG) -> N
     """Show every connection to an SMSC."""
     with plain_errors():
         found = desk(url, key_file, config).get("/admin/v1/binds")
-    table = Table("account", "bind", "state", "window", "in", "out", "reconnects", "last error", box=None)
+    table = Table("account", "bind", "state", "window", "in", "out", "reconnects", box=None, pad_edge=False)
     for bind in found:
         counters = bind["counters"]
         table.add_row(
             bind["account"], bind["bind_type"], _coloured(bind["state"], "red"),
             f"{bind['window_used']}/{bind['window_max']}", f"{counters['pdus_in']:,}", f"{counters['pdus_out']:,}",
-            str(bind["reconnects"]), escape(bind["last_error"]),
+            str(bind["reconnects"]),
         )  # fmt: skip
-    Console(highlight=False).print(table)
+    _print(table, [(f"{bind['account']}, {bind['bind_type']}", bind["last_error"]) for bind in found])
 
 
 def reload(
@@ -102,7 +102,7 @@ def reload(
 
 def _show(found: list[dict[str, Any]]) -> None:
     table = Table(
-        "account", "state", "binds", "window", "waiting", "rate now", "throttled", "timeouts", "last error", box=None
+        "account", "state", "binds", "window", "waiting", "rate now", "throttled", "timeouts", box=None, pad_edge=False
     )
     for account in found:
         down = account["state"] == "running" and not account["up"]
@@ -111,9 +111,18 @@ def _show(found: list[dict[str, Any]]) -> None:
             account["name"], "[red]down[/]" if down else _coloured(account["state"], "red"),
             f"{account['binds_up']}/{account['binds']}", f"{account['window_used']}/{account['window_max']}",
             f"{account['waiting_replies']}+{account['waiting_rest']}", _pace(account),
-            f"{counters['throttled']:,}", f"{counters['timeouts']:,}", escape(account["last_error"]),
+            f"{counters['throttled']:,}", f"{counters['timeouts']:,}",
         )  # fmt: skip
-    Console(highlight=False).print(table)
+    _print(table, [(account["name"], account["last_error"]) for account in found])
+
+
+def _print(table: Table, errors: list[tuple[str, str]]) -> None:
+    """The table, and below it the errors, which beside it would not fit into 80 columns."""
+    console = Console(highlight=False)
+    console.print(table)
+    for whose, error in dict.fromkeys(errors):
+        if error:
+            console.print(f"{whose}: {escape(error)}", soft_wrap=True)
 
 
 def _pace(account: dict[str, Any]) -> str:
