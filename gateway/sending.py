@@ -112,7 +112,7 @@ class Sending:
             self._segments = self._carrier.segments(self._message, account, now)
         except SmppError as error:
             name = account.settings.name
-            self._soon(SendResult(SendOutcome.PERMANENT, now, name, status=error.status))
+            self._soon(SendResult(SendOutcome.PERMANENT, now, name, 0, status=error.status))
             return
         self._ids = [None] * len(self._segments)
         self._submit(range(len(self._segments)))

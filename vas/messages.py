@@ -197,6 +197,7 @@ class SendResult(msgspec.Struct, frozen=True):
     at: datetime
     account: str = ""
     segments: int = 1
+    """0: nothing of it could leave."""
     smsc_ids: tuple[str, ...] = ()
     """One for each segment that was accepted, in the receipts' form."""
     status: int = 0

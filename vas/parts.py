@@ -13,10 +13,11 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
+import structlog
 
 from vas.context import Context
 from vas.core import Core
-from vas.messages import Msisdn, Part
+from vas.messages import Msisdn, Part, mask
 from vas.replies import Reply
 from vas.running import Made
 from vas.store.protocol import Submit
@@ -24,6 +25,7 @@ from vas.store.rows import InboxRow, PartKey
 from vas.subscribers import DOCUMENT, Subscriber, helped, helped_last_hour
 from vas.unit import Batch, Unit
 
+log = structlog.get_logger()
 PART_OCTETS_MAX = 254
 """What a short_message holds, SMPP 3.4 §5.2.22; what is longer is no part of a text, and stands for itself."""
 AT_ONCE = 100
@@ -59,6 +61,7 @@ class Reassembly:
         self._limits = core.parts.limits
         self._more = 0
         self._ended: list[tuple[str, str]] = []
+        self._incomplete: list[InboxRow] = []
 
     async def take(self, key: PartKey, part: Part) -> list[Part] | None:
         """Store a part; the whole message, in order, if this one completes it.
@@ -106,6 +109,11 @@ class Reassembly:
         parts.look_by(self._due_ms)
         for account, result in self._ended:
             self._core.metrics.long_messages.labels(account, result).inc()
+        for row in self._incomplete:
+            log.info(
+                "long_message.incomplete", id=row.id, account=row.account, sender=mask(row.msisdn), to=row.sent_to,
+                why=row.why,
+            )  # fmt: skip
 
     async def _stored(self, key: PartKey) -> dict[int, Part]:
         query = self._sql.parts_of
@@ -163,12 +171,13 @@ class Reassembly:
         unit = Unit(self._batch, self._batch.new_id())
         reply = "" if echo else await self._tell(unit, key, missing)
         why = "copies of parts of the message before it" if echo else f"part {missing} of {key.total} did not arrive"
-        self._batch.inbox.append(
-            InboxRow(
-                key.shard, key.msisdn, unit.id, "sms", key.account, 0, 0, met.began_ms, key.receiver, "", "", "", why,
-                "ignored" if echo else "incomplete", reply, unit.steps_json(), 0, key.total,
-            )
+        row = InboxRow(
+            key.shard, key.msisdn, unit.id, "sms", key.account, 0, 0, met.began_ms, key.receiver, "", "", "", why,
+            "ignored" if echo else "incomplete", reply, unit.steps_json(), 0, key.total,
         )  # fmt: skip
+        self._batch.inbox.append(row)
+        if not echo:
+            self._incomplete.append(row)
         self._made.take(unit)
 
     async def _tell(self, unit: Unit, key: PartKey, missing: str) -> str:

@@ -41,7 +41,7 @@ async def sent_row(node: Node, msisdn: str, id_: int) -> OutboxRow:
     row = OutboxRow._make(found[0])
     if row.kind != "sms":
         raise Refused("ussd")
-    if row.state != "queued" and row.sent_ms is not None and not row.smsc_ids.split():
+    if row.state != "queued" and row.sent_ms is not None and not row.status and not row.smsc_ids.split():
         raise Refused("no_id")
     return row
 

@@ -9,12 +9,15 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+import structlog
+
 from vas.core import Core
-from vas.messages import ReceiptState, SendOutcome, SendResult
+from vas.messages import ReceiptState, SendOutcome, SendResult, mask
 from vas.receiving import NO_RECEIPT_AFTER_MS, segment_ended
 from vas.refused import bury_message, refusal
 from vas.running import Made
 from vas.settling import settle
+from vas.statuses import status_name
 from vas.store import smsc_ids
 from vas.store.ids import milliseconds
 from vas.store.rows import OutboxRow, SentUpdate
@@ -23,6 +26,7 @@ from vas.unit import Batch
 if TYPE_CHECKING:
     from vas.outbox import Outbox
 
+log = structlog.get_logger()
 RETRY_AFTER_S = (5, 30, 120, 600, 1800)
 """Waits between counted attempts; when they are used up the message has failed."""
 NOT_SENT_AFTER_MS = 2_000
@@ -79,28 +83,27 @@ class RecordSent:
         self._results = results
         self._taken: list[Sent] = []
         self._wake: list[tuple[int, int]] = []
+        self._refusals: list[Sent] = []
         self._made = Made()
 
     async def run(self, batch: Batch) -> None:
-        self._made, self._wake = Made(), []
+        self._made, self._wake, self._refusals = Made(), [], []
         while self._results:
             self._taken.append(self._results.popleft())
         await self._sent(batch, [sent for sent in self._taken if sent.result.outcome is SendOutcome.SENT])
         for row, result in self._taken:
             match result.outcome:
                 case SendOutcome.TEMPORARY | SendOutcome.PERMANENT | SendOutcome.NOT_SENT if row.kind != "sms":
-                    await self._not_shown(batch, row)
+                    await self._not_shown(batch, row, result)
                 case SendOutcome.TEMPORARY:
                     await self._temporary(batch, row, result)
                 case SendOutcome.PERMANENT:
-                    await self._refused(batch, row, result.status, refusal(result.status))
-                case SendOutcome.UNANSWERED if row.kind == "push":
-                    await settle(self._core, batch, self._made, row, "unknown", error="no submit_sm_resp")
+                    await self._refused(batch, row, result, refusal(result.status))
                 case SendOutcome.UNANSWERED:
-                    await self._unanswered(batch, row)
+                    await self._unanswered(batch, row, result)
                 case SendOutcome.NOT_SENT:
                     due_ms = batch.now_ms + NOT_SENT_AFTER_MS
-                    await self._again(batch, row, due_ms, row.attempts, result.status, "not sent")
+                    await self._again(batch, row, result, due_ms, "not sent")
 
     async def _sent(self, batch: Batch, sent: list[Sent]) -> None:
         """All that were accepted, in a few statements: this is the most frequent thing that is written."""
@@ -136,55 +139,89 @@ class RecordSent:
 
     async def _temporary(self, batch: Batch, row: OutboxRow, result: SendResult) -> None:
         if row.attempts >= len(RETRY_AFTER_S):
-            await self._refused(batch, row, result.status, f"too often {refusal(result.status)}")
+            await self._refused(batch, row, result, f"too often {refusal(result.status)}")
         else:
             due_ms = batch.now_ms + RETRY_AFTER_S[row.attempts] * 1000
-            await self._again(batch, row, due_ms, row.attempts + 1, result.status, "refused for now")
+            await self._again(batch, row, result, due_ms, "refused for now")
 
-    async def _refused(self, batch: Batch, row: OutboxRow, status: int, error: str) -> None:
-        if await settle(self._core, batch, self._made, row, "failed", status=status, error=error):
+    async def _refused(self, batch: Batch, row: OutboxRow, result: SendResult, error: str) -> None:
+        if await self._ended(batch, row, result, "failed", error):
             bury_message(batch, row, error)
+            self._refusals.append(Sent(row, result))
 
-    async def _unanswered(self, batch: Batch, row: OutboxRow) -> None:
+    async def _unanswered(self, batch: Batch, row: OutboxRow, result: SendResult) -> None:
         """It may have arrived, and each try may be one more copy: so at once only after the first, then seldom."""
         waits_s = (0, *RETRY_AFTER_S)
         due_ms = batch.now_ms + waits_s[min(row.attempts, len(RETRY_AFTER_S))] * 1000
-        if row.once or row.attempts >= len(waits_s) or due_ms >= row.expires_ms:
-            await settle(self._core, batch, self._made, row, "unknown", error="no submit_sm_resp")
+        if row.kind == "push" or row.once or row.attempts >= len(waits_s) or due_ms >= row.expires_ms:
+            await self._ended(batch, row, result, "unknown", "no submit_sm_resp")
         else:
-            await self._again(batch, row, due_ms, row.attempts + 1, 0, "no submit_sm_resp")
+            await self._again(batch, row, result, due_ms, "no submit_sm_resp")
 
-    async def _not_shown(self, batch: Batch, row: OutboxRow) -> None:
+    async def _not_shown(self, batch: Batch, row: OutboxRow, result: SendResult) -> None:
         """Nobody sees the screen any more. What it said last is worth an SMS, a question is not."""
         by_sms = as_sms(self._core, row)
         if by_sms is not None:
-            await self._again(batch, by_sms, batch.now_ms, row.attempts, 0, "by SMS: it could not be shown")
+            await self._put_off(batch, by_sms, batch.now_ms, 0, "by SMS: it could not be shown")
         else:
-            await give_up_question(self._core, batch, self._made, row)
+            await self._left(batch, row, result)
+            await give_up_question(self._core, batch, self._made, row, result.status)
 
-    async def _again(self, batch: Batch, row: OutboxRow, due_ms: int, attempts: int, status: int, why: str) -> None:
+    async def _again(self, batch: Batch, row: OutboxRow, result: SendResult, due_ms: int, why: str) -> None:
         if row.kind == "sms" and due_ms >= row.expires_ms:
-            await settle(self._core, batch, self._made, row, "expired", status=status, error=why)
+            await self._ended(batch, row, result, "expired", why)
             return
+        await self._put_off(batch, row._replace(attempts=row.attempts + has_left(result)), due_ms, result.status, why)
+
+    async def _put_off(self, batch: Batch, row: OutboxRow, due_ms: int, status: int, why: str) -> None:
         query = batch.sql.outbox_again
         await batch.execute(
             query.text,
             query.params(
-                new_kind=row.kind, new_source=row.source, new_due_ms=due_ms, new_attempts=attempts, new_status=status,
-                new_sent_ms=None, new_error=why, **row.given,
+                new_kind=row.kind, new_source=row.source, new_due_ms=due_ms, new_attempts=row.attempts,
+                new_status=status, new_sent_ms=None, new_error=why, **row.given,
             ),
         )  # fmt: skip
         self._wake.append((due_ms, row.id))
+
+    async def _ended(self, batch: Batch, row: OutboxRow, result: SendResult, state: str, error: str) -> bool:
+        """No further try; False for a message that has its last state."""
+        await self._left(batch, row, result)
+        return await settle(self._core, batch, self._made, row, state, status=result.status, error=error)
+
+    async def _left(self, batch: Batch, row: OutboxRow, result: SendResult) -> None:
+        """Keep by which account a message left that was not accepted, and in how many segments."""
+        if not has_left(result):
+            return
+        query = batch.sql.outbox_left
+        await batch.execute(
+            query.text,
+            query.params(
+                new_account=result.account, new_attempts=row.attempts + 1, new_segments=result.segments,
+                new_smsc_ids=smsc_ids.written(result.smsc_ids, result.spelled),
+                new_sent_ms=milliseconds(result.at), **row.given,
+            ),
+        )  # fmt: skip
 
     def committed(self) -> None:
         taken, self._taken = self._taken, []
         self._outbox.recorded(taken, self._made)
         for due_ms, id_ in self._wake:
             self._outbox.wake_at(due_ms, id_)
+        for row, result in self._refusals:
+            log.info(
+                "message.refused", id=row.id, to=mask(row.msisdn), service=row.service, account=result.account,
+                status=status_name(result.status), attempts=row.attempts + has_left(result),
+            )  # fmt: skip
 
     def lost(self, error: Exception) -> None:
         taken, self._taken = self._taken, []
         self._outbox.not_recorded(taken)
+
+
+def has_left(result: SendResult) -> bool:
+    """Whether the SMSC was given any of it: then it counts as an attempt."""
+    return result.outcome is not SendOutcome.NOT_SENT and result.segments > 0
 
 
 class ScanDue:
@@ -252,9 +289,9 @@ def as_sms(core: Core, row: OutboxRow) -> OutboxRow | None:
     return row._replace(kind="sms", source=mounted.short_codes[0])
 
 
-async def give_up_question(core: Core, batch: Batch, made: Made, row: OutboxRow) -> None:
+async def give_up_question(core: Core, batch: Batch, made: Made, row: OutboxRow, status: int = 0) -> None:
     """The question is not on the screen; a talk that the network was to open with it ends."""
-    await settle(core, batch, made, row, "expired", error="it could not be shown")
+    await settle(core, batch, made, row, "expired", status=status, error="it could not be shown")
     talk = await batch.talk_of(row.msisdn) if row.kind == "push" else None
     if talk is not None and talk.id == row.cause and not talk.dialogue:
         batch.end_talk(row.msisdn)

@@ -202,6 +202,18 @@ async def test_a_journey_tells_what_happened_in_order(world: World) -> None:
     }
 
 
+async def test_a_refused_message_tells_by_which_account_it_left_and_how_often(world: World) -> None:
+    at_ms = milliseconds(NOW)
+    reply = await world.sent(
+        state="failed", attempts=1, segments=2, sent_ms=at_ms + 9, settled_ms=at_ms + 10, status=0x442, error="refused"
+    )
+    events = {event["what"]: event["detail"] for event in (await journey(world, reply))["events"]}
+    assert "sent" not in events
+    refused = events["refused"]
+    assert (refused["account"], refused["segments"], refused["attempts"]) == ("main", 2, 1)
+    assert (refused["status"], refused["status_name"]) == (0x442, "0x00000442")
+
+
 async def test_a_refused_message_tells_the_status_by_number_name_and_meaning(world: World) -> None:
     at_ms = milliseconds(NOW)
     reply = await world.sent(state="failed", settled_ms=at_ms + 10, status=0x0B, error="refused by the SMSC: …")

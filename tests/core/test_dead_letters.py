@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.core.toys import CODE, LAN, MAI, MAI_NUMBER, Purse, Toy, purse, rows, spend
 from vas import Context, Outcome, Refused, Reply, Secret, Service, Talk
@@ -231,6 +232,29 @@ async def test_a_message_that_was_refused_for_good_is_a_dead_letter_that_says_wh
         ("message", MAI_NUMBER.digits, "toy", why)
     ]
     assert await rows(network, "SELECT state, status, error FROM outbox WHERE key = 'note'") == [("failed", 0x0B, why)]
+
+
+async def test_a_refused_message_and_its_dead_letter_are_in_the_log_without_number_and_text(network: Network) -> None:
+    with capture_logs() as logged:
+        await refused(network)
+    [(message, letter)] = await rows(network, "SELECT cause, id FROM dead_letter")
+    events = {entry["event"]: entry for entry in logged}
+    assert events["message.refused"] == {
+        "event": "message.refused", "log_level": "info", "id": message, "to": "84987•••321", "service": "toy",
+        "account": "test", "status": "RINVDSTADR", "attempts": 1,
+    }  # fmt: skip
+    made = events["dead_letter.made"]
+    assert (made["log_level"], made["id"], made["kind"], made["cause_id"]) == ("info", letter, "message", message)
+    assert "tea" not in str(logged) and MAI_NUMBER.digits not in str(logged)
+
+
+async def test_the_dead_letter_of_a_handler_is_in_the_log_without_what_its_error_says(network: Network) -> None:
+    with capture_logs() as logged:
+        await network.phone(LAN).text("PAY 987", CODE)
+    [made] = [entry for entry in logged if entry["event"] == "dead_letter.made"]
+    assert (made["kind"], made["handler"], made["error"], made["msisdn"]) == (
+        "command", "pay", "ValueError", "84912•••678",
+    )  # fmt: skip
 
 
 async def test_a_message_that_was_refused_too_often_is_a_dead_letter(network: Network) -> None:

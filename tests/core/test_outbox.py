@@ -34,6 +34,10 @@ def sending(service: Service) -> None:
     async def once(ctx: Context, x: str) -> None:
         await ctx.send(MAI_NUMBER, "note", then=settle, once=True, valid=timedelta(hours=2), x=x)
 
+    @service.sms("BRIEF {x}")
+    async def brief(ctx: Context, x: str) -> None:
+        await ctx.send(MAI_NUMBER, "note", valid=timedelta(seconds=3), x=x)
+
     @service.sms("NOON {x}")
     async def noon(ctx: Context, x: str) -> None:
         await ctx.send(MAI_NUMBER, "note", at=datetime(2026, 3, 2, 5, tzinfo=UTC), valid=timedelta(hours=1), x=x)
@@ -119,7 +123,34 @@ async def test_a_temporary_refusal_is_tried_again_with_growing_waits_and_then_gi
         assert [later - earlier for earlier, later in pairwise(tries)] == list(RETRY_AFTER_S)
         assert list(RETRY_AFTER_S) == sorted(RETRY_AFTER_S)
         assert (await purse(network)).notes == ("tea failed",)
-        assert await rows(network, "SELECT state, attempts FROM outbox") == [("failed", len(RETRY_AFTER_S))]
+        assert await rows(network, "SELECT state, attempts FROM outbox") == [("failed", len(tries))]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text", "ended"),
+    [
+        (SendOutcome.PERMANENT, "SEND tea", ("failed", 1, 2, "test", 0x0B)),
+        (SendOutcome.TEMPORARY, "BRIEF tea", ("expired", 1, 2, "test", 0x08)),
+        (SendOutcome.UNANSWERED, "ONCE tea", ("unknown", 1, 2, "test", 0)),
+    ],
+)
+async def test_a_message_that_left_and_was_not_accepted_counts_its_attempt_and_its_segments(
+    toy: Toy, service: Service, outcome: SendOutcome, text: str, ended: tuple[object, ...]
+) -> None:
+    async with toy.network(service) as network:
+        refused(network, outcome)
+        network.segments = lambda message: 2
+        await network.phone(LAN).text(text, CODE)
+        found = await rows(network, "SELECT state, attempts, segments, account, status, sent_ms FROM outbox")
+        assert found == [(*ended, network.now_ms)]
+
+
+async def test_a_message_that_never_left_counts_no_attempt(toy: Toy, service: Service) -> None:
+    async with toy.network(service) as network:
+        refused(network, SendOutcome.PERMANENT)
+        network.segments = lambda message: 0
+        await network.phone(LAN).text("SEND tea", CODE)
+        assert await rows(network, "SELECT state, attempts, sent_ms FROM outbox") == [("failed", 0, None)]
 
 
 async def test_a_temporary_refusal_is_tried_again_after_a_restart(toy: Toy, service: Service) -> None:

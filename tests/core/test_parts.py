@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 
 from tests.core.toys import CODE, HOA, LAN, MAI, Toy, inbound, noted, offer, purse, rows
 from vas import Context, Reply, Service
@@ -241,6 +242,18 @@ async def test_who_waits_in_vain_for_a_part_is_told_once_which_one(network: Netw
     ]
     assert await rows(network, "SELECT * FROM long_message") == []
     assert counted(network, "incomplete") == 1
+
+
+async def test_a_long_message_that_is_given_up_is_in_the_log(network: Network) -> None:
+    await network.phone(LAN).text(LONG, CODE, parts=3, order=[3, 1])
+    with capture_logs() as logged:
+        await network.pass_time(WAIT)
+    [(row,)] = await rows(network, "SELECT id FROM inbox")
+    [said] = [entry for entry in logged if entry["event"] == "long_message.incomplete"]
+    assert said == {
+        "event": "long_message.incomplete", "log_level": "info", "id": row, "account": ACCOUNT,
+        "sender": "84912•••678", "to": CODE, "why": "part 2 of 3 did not arrive",
+    }  # fmt: skip
 
 
 def counted(network: Network, result: str) -> float:

@@ -244,11 +244,11 @@ async def queued(world: World) -> int:
     return await message(world, "queued")
 
 
-async def message(world: World, state: str) -> int:
-    """What was sent to Bob, once it is in that state; its id."""
+async def message(world: World, state: str, to: str = BOB) -> int:
+    """What was sent to that number, once it is in that state; its id."""
     async with asyncio.timeout(5):
         while True:
-            _, page = await world.ask("GET", f"/admin/v1/messages?msisdn={BOB}")
+            _, page = await world.ask("GET", f"/admin/v1/messages?msisdn={to}")
             found = [each for each in page["items"] if each["direction"] == "out" and each["state"] == state]
             if found:
                 return int(found[0]["id"])
@@ -324,6 +324,18 @@ async def test_a_message_that_the_smsc_still_has_is_replaced_and_cancelled_there
     assert (await world.ask("POST", f"{path}/cancel", WHY))[0] == 409
     world.main.phone(BOB).switch_on()
     assert list(world.main.phone(BOB).inbox) == []
+
+
+@pytest.mark.parametrize(("friend", "status"), [("0912900004", "RINVDSTADR"), ("0912900006", "0x00000442")])
+async def test_a_message_that_the_smsc_refuses_tells_so_in_its_journey(world: World, friend: str, status: str) -> None:
+    world.main.phone(ANN).text(f"CM {friend}", "9105")
+    row = await message(world, "failed", friend)
+    _, journey = await world.ask("GET", f"/admin/v1/messages/{row}")
+    [refused] = [event["detail"] for event in journey["events"] if event["what"] == "refused"]
+    assert (refused["account"], refused["attempts"], refused["segments"]) == ("main", 1, 1)
+    assert refused["status_name"] == status
+    status_code, answer = await world.ask("GET", f"/admin/v1/messages/{row}/whereabouts")
+    assert (status_code, answer["state"], answer["segments"]) == (200, "failed", [])
 
 
 async def test_a_replaced_message_keeps_both_texts_and_who_replaced_it(world: World) -> None:

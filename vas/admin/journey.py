@@ -11,8 +11,8 @@ from vas.store.rows import DeadLetterRow
 from vas.store.smsc_ids import submitted_ids
 
 What = Literal[
-    "received", "routed", "changed", "scheduled", "answered", "failed", "queued", "sent", "replaced", "receipt",
-    "settled",
+    "received", "routed", "changed", "scheduled", "answered", "failed", "queued", "sent", "refused", "replaced",
+    "receipt", "settled",
 ]  # fmt: skip
 
 
@@ -78,7 +78,8 @@ def _of_reply(row: store.OutboxRow, receipts: Sequence[store.ReceiptRow]) -> Ite
     if row.sent_ms is not None:
         ids = " ".join(submitted_ids(row.smsc_ids))
         sent: dict[str, str | int] = {"account": row.account, "smsc_ids": ids, "segments": row.segments}
-        yield Event(row.sent_ms, "sent", id_, msisdn, {**sent, "attempts": row.attempts, **_status(row.status)})
+        what: What = "refused" if row.status else "sent"
+        yield Event(row.sent_ms, what, id_, msisdn, {**sent, "attempts": row.attempts, **_status(row.status)})
     for each in row.replacements:
         new: dict[str, str | int] = {"by": each["who"], "text": each["text"], "said": each["said"]}
         yield Event(each["at_ms"], "replaced", id_, msisdn, new)

@@ -22,7 +22,7 @@ _WHY = {
     "leaving": "It is leaving for the SMSC right now; ask again in a moment.",
     "over": "It has its last state.",
     "not_sent": "The SMSC has not got it yet.",
-    "no_id": "The SMSC took it without giving it an id, so it cannot be asked about it.",
+    "no_id": "The SMSC gave no id for it, so it cannot be asked about it.",
     "ussd": "A USSD screen cannot be recalled.",
     "segments": "It left in several segments, and replace_sm has room for one.",
     "coding": "The new text needs another encoding, and replace_sm cannot change it.",

@@ -47,6 +47,11 @@ class OutboxStatements(Compiled):
         return self._outbox_update(*columns, states=("queued",))
 
     @cached_property
+    def outbox_left(self) -> Query:
+        columns = ("account", "attempts", "segments", "smsc_ids", "sent_ms")
+        return self._outbox_update(*columns, states=("queued",))
+
+    @cached_property
     def outbox_claimed(self) -> Query:
         return self._outbox_update("sent_ms", states=("queued",))
 

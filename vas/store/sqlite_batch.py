@@ -7,13 +7,17 @@ from collections.abc import Callable, Coroutine, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
+import structlog
+
 from vas.errors import ForeignAwait
+from vas.messages import mask
 from vas.store.ids import Ids, shard_of
 from vas.store.rows import DeadLetterRow, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
 from vas.store.sql import Query
 from vas.store.statements import Statements
 from vas.unit import Document, DocumentKey
 
+log = structlog.get_logger()
 T = TypeVar("T")
 ROWS_AT_ONCE = 64
 """Rows that one statement writes; each size that occurs is a statement of its own in the connection's cache."""
@@ -142,6 +146,11 @@ class SqliteBatch:
         """The batch is committed: what it wrote is what the documents now are."""
         for document in self._changed.values():
             document.version += 1
+        for letter in self.dead_letters:
+            log.info(
+                "dead_letter.made", id=letter.id, kind=letter.kind, cause_id=letter.cause, service=letter.service,
+                handler=letter.handler, msisdn=mask(letter.msisdn), error=letter.error.partition(":")[0],
+            )  # fmt: skip
 
     def _changed_documents(self) -> list[tuple[object, ...]]:
         return [
