@@ -47,7 +47,8 @@ class Metrics:
     """The metrics, registered in `registry`; a registry takes them once."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        disable_created_metrics()  # A second line for each counter, of when it was made: nobody asks.
+        # Else each counter has a second line, of when it was made, which nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry
         ProcessCollector(registry=registry)
         self._traffic()

@@ -52,6 +52,10 @@ include-name = "POST /admin/v1/cost"
 checks.positive_data_acceptance.enabled = false
 
 [[operations]]
+include-name = "GET /admin/v1/dead-letters/{{id}}"
+parameters = {{ "path.id" = "{letter}" }}
+
+[[operations]]
 include-name = "POST /admin/v1/dead-letters/{{id}}/replay"
 parameters = {{ "path.id" = "{letter}" }}
 """

@@ -62,6 +62,35 @@ async def test_a_masked_letter_holds_no_number_and_no_text(world: World) -> None
     assert [leak for leak in (ANN, SECRET) if leak in shown] == []
 
 
+async def test_one_letter_is_shown_as_the_list_shows_it(world: World) -> None:
+    letter = await world.failed()
+    await world.failed()
+    response = await world.get(f"/admin/v1/dead-letters/{letter}", "operator")
+    shown = await response.json()
+    assert (response.status, shown["id"], shown["body"]) == (200, str(letter), None)
+    assert shown in (await listed(world))["items"]
+    assert [leak for leak in (ANN, SECRET) if leak in await response.text()] == []
+    assert await world.audit() == []
+
+
+async def test_a_letter_that_was_replayed_is_still_shown(world: World) -> None:
+    letter = await world.failed(replayed_ms=1, replayed_by="ann")
+    shown = await (await world.get(f"/admin/v1/dead-letters/{letter}", "support")).json()
+    assert (shown["replayable"], shown["replayed_by"]) == (False, "ann")
+
+
+async def test_one_letter_is_revealed_to_who_may_and_it_is_written_down(world: World) -> None:
+    path = f"/admin/v1/dead-letters/{await world.failed()}?reveal=true&reason=complaint+17"
+    assert (await world.get(path, "operator")).status == 403
+    assert (await (await world.get(path, "support")).json())["body"] == {"text": SECRET}
+    [row] = await world.audit()
+    assert (row.action, row.subject, row.reason) == ("dead_letter.read", ANN, "complaint 17")
+
+
+async def test_a_letter_that_there_is_none_of_is_not_found(world: World) -> None:
+    assert (await world.get("/admin/v1/dead-letters/1", "support")).status == 404
+
+
 async def test_a_revealed_letter_is_written_down_for_each_subscriber(world: World) -> None:
     for number in (ANN, BOB, BOB):
         await world.failed(number)

@@ -33,6 +33,7 @@ MAY = {
     ("POST", "/admin/v1/messages/{id}/cancel"): {"operator", "admin"},
     ("POST", "/admin/v1/messages/{id}/replace"): {"operator", "admin"},
     ("GET", "/admin/v1/dead-letters"): {"support", "operator", "admin"},
+    ("GET", "/admin/v1/dead-letters/{id}"): {"support", "operator", "admin"},
     ("POST", "/admin/v1/dead-letters/{id}/replay"): {"operator", "admin"},
     ("GET", "/admin/v1/audit"): {"admin"},
     ("GET", "/admin/v1/keys"): {"admin"},

@@ -23,7 +23,7 @@ from vas.admin.accounts import (
 )
 from vas.admin.audit import REQUEST_ID, list_audit
 from vas.admin.authentication import DESK, Failures, authentication
-from vas.admin.dead_letters import list_dead_letters, replay_dead_letter
+from vas.admin.dead_letters import get_dead_letter, list_dead_letters, replay_dead_letter
 from vas.admin.desk import Desk
 from vas.admin.health import get_overview, healthz, list_binds, metrics, readyz
 from vas.admin.keys import create_key, list_keys, revoke_key
@@ -63,6 +63,7 @@ OPERATIONS = (
     Operation("POST", "/admin/v1/messages/{id}/cancel", cancel_message, roles.RECALL, problems=_ABSENT_OR_REFUSED),
     Operation("POST", "/admin/v1/messages/{id}/replace", replace_message, roles.RECALL, problems=_ABSENT_OR_REFUSED),
     Operation("GET", "/admin/v1/dead-letters", list_dead_letters, roles.DEAD_LETTERS),
+    Operation("GET", "/admin/v1/dead-letters/{id}", get_dead_letter, roles.DEAD_LETTERS, problems=_ABSENT),
     Operation(
         "POST",
         "/admin/v1/dead-letters/{id}/replay",

@@ -73,6 +73,22 @@ async def list_dead_letters(request: web.Request, *, query: DeadLettersQuery) ->
     return DeadLettersPage(items=[_letter(row, shown) for row in items], errors=errors, next=following)
 
 
+async def get_dead_letter(request: web.Request, *, path: IdPath, query: Reveal) -> DeadLetter:
+    """One dead letter, also one that was replayed."""
+    shown = sight(request, query)
+    row = await _found(request, path)
+    if shown.full:
+        await record(request, "dead_letter.read", [row.msisdn], reason=query.reason, detail={"dead_letter": path.id})
+    return _letter(row, shown)
+
+
+async def _found(request: web.Request, path: IdPath) -> DeadLetterRow:
+    row = await store.dead_letter(request.app[DESK].reader, int(path.id))
+    if row is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "There is no such dead letter.")
+    return row
+
+
 def _letter(row: DeadLetterRow, shown: Sight) -> DeadLetter:
     return DeadLetter(
         id=str(row.id),
@@ -129,9 +145,7 @@ async def replay_dead_letter(request: web.Request, *, path: IdPath, body: Replay
     It runs at most once: when it was replayed, another try is refused.
     """
     desk = request.app[DESK]
-    row = await store.dead_letter(desk.reader, int(path.id))
-    if row is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "There is no such dead letter.")
+    row = await _found(request, path)
     if not _replayable(row):
         why = (
             "It was replayed already."
