@@ -185,6 +185,21 @@ async def test_a_request_in_quiet_hours_waits_for_their_end(open_network: Open) 
         assert len(mai.texts) == 1
 
 
+async def test_a_request_that_was_cancelled_before_quiet_hours_ended_is_given_back(open_network: Open) -> None:
+    async with open_network(quiet="22:00-07:00") as network:
+        lan, mai = network.phone("0912345678"), network.phone("0987654321")
+        await network.pass_time(timedelta(hours=14))
+        await lan.text("CM 0987654321", "9105")
+        [(id_,)] = await network.node.store.read("SELECT id FROM outbox WHERE msisdn = '84987654321'")
+        row = await recalling.sent_row(network.node, "84987654321", id_)
+        await recalling.cancel_queued(network.node, row, "linh")
+        await network.pass_time(timedelta(hours=8))
+
+        assert "Không nhắn được tới 0987654321" in lan.texts[-1]
+        assert mai.texts == []
+        assert await left_today(lan) == 5
+
+
 async def test_a_waiting_request_was_spent_on_the_day_it_was_made(open_network: Open) -> None:
     async with open_network(quiet="22:00-07:00") as network:
         lan = network.phone("0912345678")
