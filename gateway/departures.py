@@ -13,15 +13,19 @@ import structlog
 from gateway.bind import Bind
 from gateway.lanes import Lane, Lanes, Submission
 from gateway.link import Link
-from gateway.pace import Pace
+from gateway.pace import UNLIMITED_PER_SECOND, Pace
 from gateway.pdu import DataSm, DeliverSm, Pdu, SubmitSmResp
 from gateway.settings import AccountSettings
-from gateway.status import StatusClass, status_class
+from gateway.status import StatusClass, status_class, status_name
 from gateway.tags import USER_MESSAGE_REFERENCE
 from vas.errors import SmppError
 from vas.messages import ROK, Answer, SendOutcome
 
 SWEEP_SECONDS = 0.5
+THROTTLED_PAUSE_SECONDS, THROTTLED_PAUSE_SECONDS_MAX = 0.5, 32.0
+"""Before a message that was throttled is sent again; the pause doubles each time."""
+TOLD_EVERY_SECONDS = 10.0
+"""An account that is throttled says so in the log once in this time."""
 REFUSED_SESSIONS_MAX = 3
 """A submission that so many sessions were refused for is no longer held to be innocent."""
 ROPTPARNOTALLWD = 0xC1
@@ -60,6 +64,7 @@ class Departures:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop
         self._turn = 0
+        self._told_at, self._throttled_untold = float("-inf"), 0
         self._pump_timer: asyncio.TimerHandle | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
 
@@ -106,7 +111,8 @@ class Departures:
 
     def fail(self, fails: Callable[[Submission], bool]) -> None:
         """Give back what waits and has not left."""
-        self.lanes.rested()
+        if not self.taking:
+            self.lanes.rested(float("inf"))
         self._take_back()
         for submission in self.lanes.remove(fails, [bind.screens for bind in self.binds]):
             submission.done(SendOutcome.NOT_SENT, 0, b"")
@@ -176,7 +182,7 @@ class Departures:
                 self._loop.call_soon(submission.done, SendOutcome.NOT_SENT, 0, b"")
             else:
                 pace.take(now)
-                self._send(submission, link)
+                self._send(submission, link, now)
 
     def _ready(self) -> tuple[Lane, Link] | None:
         """The lane whose turn it is and a link with room for it; links take turns."""
@@ -198,7 +204,7 @@ class Departures:
         self._pump_timer = None
         self._pump()
 
-    def _send(self, submission: Submission, link: Link) -> None:
+    def _send(self, submission: Submission, link: Link, now: float) -> None:
         pdu = submission.pdu
         if pdu.tlvs and not link.takes_tlvs:
             if any(tag != USER_MESSAGE_REFERENCE for tag, _ in pdu.tlvs):
@@ -206,28 +212,34 @@ class Departures:
                 return
             pdu.tlvs = ()
         try:
-            link.submit(pdu, partial(self._answered, submission, link))
+            link.submit(pdu, partial(self._answered, submission, link, now))
         except SmppError as error:
             log.warning("smpp.cannot_be_written", account=self._settings.name, error=str(error))
             self._loop.call_soon(submission.done, SendOutcome.PERMANENT, error.status, b"")
 
-    def _answered(self, submission: Submission, link: Link, pdu: Pdu | None) -> None:
+    def _answered(self, submission: Submission, link: Link, left_at: float, pdu: Pdu | None) -> None:
         if pdu is None:
             submission.done(SendOutcome.UNANSWERED, 0, b"")
         elif pdu.status == ROK and isinstance(pdu, SubmitSmResp):
+            self.pace.accepted(self._loop.time())
             submission.done(_SENT, ROK, pdu.message_id)
         else:
             if submission.heard is not None:
                 submission.heard(pdu)
-            self._refused(submission, link, pdu.status)
+            self._refused(submission, link, left_at, pdu.status)
 
-    def _refused(self, submission: Submission, link: Link, status: int) -> None:
-        kind = status_class(status, self._settings.statuses)
+    def _refused(self, submission: Submission, link: Link, left_at: float, status: int) -> None:
+        now, kind = self._loop.time(), status_class(status, self._settings.statuses)
         if kind is StatusClass.THROTTLE:
             link.counters.throttled += 1
-            self.pace.slow(self._loop.time())
-            self._return(submission)
-        elif kind is StatusClass.SESSION and submission.heard is None:
+            self.pace.refused(left_at, now)
+            self._tell_throttled(now, status)
+            pause = THROTTLED_PAUSE_SECONDS * 2 ** min(submission.throttled, 10)
+            submission.throttled += 1
+            self.lanes.keep(submission, now + min(pause, THROTTLED_PAUSE_SECONDS_MAX))
+            return
+        self.pace.accepted(now)
+        if kind is StatusClass.SESSION and submission.heard is None:
             link.unbind()
             submission.refused += 1
             if submission.refused < REFUSED_SESSIONS_MAX:
@@ -236,9 +248,19 @@ class Departures:
                 submission.done(SendOutcome.TEMPORARY, status, b"")
         elif kind is StatusClass.VENDOR and not submission.refused:
             submission.refused += 1
-            self.lanes.rest_a_while(submission)
+            self.lanes.keep(submission, now)  # the next sweep
         else:
             submission.done(_OUTCOMES.get(kind, SendOutcome.PERMANENT), status, b"")
+
+    def _tell_throttled(self, now: float, status: int) -> None:
+        self._throttled_untold += 1
+        if now - self._told_at >= TOLD_EVERY_SECONDS:
+            rate = round(min(self.pace.rate(now), UNLIMITED_PER_SECOND), 1)
+            log.warning(
+                "account.throttled", account=self._settings.name, status=status_name(status),
+                count=self._throttled_untold, per_second=rate, slowed=self.pace.slowed,
+            )  # fmt: skip
+            self._told_at, self._throttled_untold = now, 0
 
     def _return(self, submission: Submission) -> None:
         """Keep a submission that was not accepted; it costs no attempt."""
@@ -258,7 +280,7 @@ class Departures:
     def _sweep(self) -> None:
         self._sweep_timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         if self.lanes.waiting:
-            self.lanes.rested()
             now, hopeless = self._loop.time(), self._hopeless
+            self.lanes.rested(now)
             self.fail(lambda submission: hopeless or submission.expires_at <= now)
             self._pump()

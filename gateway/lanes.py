@@ -30,6 +30,8 @@ class Submission(msgspec.Struct):
     """Leaves by the connection of this session, or not at all; 0: by any."""
     waits: bool = True
     """Whether it may wait while no connection is up, as long as the account's patience; else it comes back at once."""
+    throttled: int = 0
+    """How often the SMSC said that it came too fast."""
     refused: int = 0
     """How often the SMSC refused it in a way that asks for another try."""
     heard: Callable[[Pdu], None] | None = None
@@ -47,7 +49,8 @@ class Lanes:
         """Submissions that have not left, also those that wait for one connection."""
         self.replies: Lane = deque()
         self.rest: Lane = deque()
-        self._resting: list[Submission] = []
+        self._resting: list[tuple[float, Submission]] = []
+        """With the times at which they come back."""
         self._returned: list[Submission] = []
         self._in_a_row = 0
 
@@ -72,15 +75,19 @@ class Lanes:
         self._returned.append(submission)
         self.waiting += 1
 
-    def rest_a_while(self, submission: Submission) -> None:
-        """Keep it until `rested`."""
-        self._resting.append(submission)
+    def keep(self, submission: Submission, until: float) -> None:
+        """Keep it until then, or until it expires, whatever is sooner."""
+        self._resting.append((min(until, submission.expires_at), submission))
         self.waiting += 1
 
-    def rested(self) -> None:
-        """Give back what has kept for a while."""
-        self._returned += self._resting
-        self._resting = []
+    def rested(self, now: float) -> None:
+        """Give back what has kept for long enough."""
+        resting, self._resting = self._resting, []
+        for until, submission in resting:
+            if until <= now:
+                self._returned.append(submission)
+            else:
+                self._resting.append((until, submission))
 
     def take_returned(self) -> list[Submission]:
         """What was given back, the last one first, to be put before all others."""
@@ -100,5 +107,7 @@ class Lanes:
                 lane.clear()
                 lane.extend(kept)
                 removed += failed
+        removed += [submission for _, submission in self._resting if fails(submission)]
+        self._resting = [resting for resting in self._resting if not fails(resting[1])]
         self.waiting -= len(removed)
         return removed

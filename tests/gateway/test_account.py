@@ -90,6 +90,22 @@ async def test_a_throttled_message_is_kept_and_sent_again(peer: Peer, start: Net
     assert gateway.binds()[0].counters.throttled == 2
 
 
+async def test_a_message_that_is_throttled_again_and_again_holds_up_no_other(peer: Peer, start: Network) -> None:
+    peer.answers[smpp.SubmitSm] = lambda pdu: [
+        smpp.SubmitSmResp(pdu.sequence, 0x14)
+        if pdu.short_message == b"full"
+        else smpp.SubmitSmResp(pdu.sequence, message_id=b"7")
+    ]
+    gateway, send = await start(window=1)
+    full = send("full")
+    numbers = [send(f"{place}") for place in range(100)]
+    for number in numbers:
+        assert (await send.result(number)).outcome is SendOutcome.SENT
+    assert full not in send.results
+    status = gateway.account("main").status
+    assert (status.counters.throttled <= 3, status.slowed) == (True, False)
+
+
 @pytest.mark.parametrize(
     "status, outcome",
     [

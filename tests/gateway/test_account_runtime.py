@@ -366,9 +366,8 @@ async def test_the_status_says_what_waits_and_what_the_smsc_bears(peer: Peer, co
     await until(lambda: core.sessions)
     for reply in (True, True, False):
         send(reply=reply)
-    await until(lambda: gateway.account("main").status.slowed)
-    await until(lambda: waiting(gateway) == (2, 1))
+    await until(lambda: gateway.account("main").status.slowed and waiting(gateway) == (2, 1))
     status = gateway.account("main").status
     assert (status.name, status.state, status.up, status.binds_up) == ("main", AccountState.RUNNING, True, 1)
-    assert (status.rate, status.rate_now < 100, status.counters.throttled) == (100, True, 1)
-    assert (status.window_used, status.window_max, status.counters.pdus_out) == (0, 1, 2)
+    assert (status.rate, status.rate_now < 10, status.counters.throttled >= 4) == (100, True, True)
+    assert (status.window_used, status.window_max) == (0, 1)

@@ -115,7 +115,7 @@ async def test_a_throttled_question_is_asked_again(peer: Peer, account: Account)
     statuses = iter((0x58, 0))
     peer.answers[smpp.CancelSm] = lambda pdu: [smpp.CancelSmResp(pdu.sequence, next(statuses))]
     assert await account.cancel("7F", "9105") == RequestResult()
-    assert account.status.slowed
+    assert account.status.counters.throttled == 1
 
 
 async def test_no_response_is_said(peer: Peer, core: Core, start: Network) -> None:
