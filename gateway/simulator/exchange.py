@@ -21,6 +21,8 @@ from gateway.simulator.wire import Mt
 
 WATCHERS = 16
 HAPPENINGS_WAITING = 10_000
+HAPPENINGS_KEPT = 200
+"""The latest, for who comes later."""
 
 
 class Record:
@@ -60,6 +62,7 @@ class Exchange:
         self.record = Record(settings.records)
         self.phones: dict[str, Phone] = {}
         self._watchers: list[asyncio.Queue[Happening]] = []
+        self._happened: deque[Happening] = deque(maxlen=HAPPENINGS_KEPT)
 
     def phone(self, number: str, network: Network) -> Phone:
         """Made when first asked for: 3 to 15 digits, else ValueError; QueueFull past settings.phones."""
@@ -117,13 +120,19 @@ class Exchange:
         self._watchers.append(queue)
         return queue
 
+    def happened(self, last: int) -> list[Happening]:
+        """So many of the latest, HAPPENINGS_KEPT at most, oldest first."""
+        return list(self._happened)[-last:] if last else []
+
     def look_away(self, queue: asyncio.Queue[Happening]) -> None:
         self._watchers.remove(queue)
 
     def tell(self, phone: Phone, event: Event | Said) -> None:
+        happening = Happening(phone.number, event)
+        self._happened.append(happening)
         for queue in self._watchers:
             if not queue.full():
-                queue.put_nowait(Happening(phone.number, event))
+                queue.put_nowait(happening)
 
 
 def spelled(id: int, form: IdForm) -> str:

@@ -42,7 +42,7 @@ KINDS: dict[Kind, str] = {
     "lost": "it is neither taken nor answered",
     "drop_before": "it is taken, and the link breaks before the response; a deliver_sm: before it is written",
     "drop_after": "the link breaks after the response; a deliver_sm: after it is written",
-    "throttle": "more than `per_second` are refused with `status`, ESME_RTHROTTLED",
+    "throttle": "more than `per_second` in a second are refused with `status`",
     "congestion": "its response carries congestion_state `congestion`",
     "slow_reading": "nothing is read from that connection for `seconds`",
     "duplicate": "the deliver_sm is written twice",
@@ -108,7 +108,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     times: Times | None = None
     """No more than so many; None: without end."""
     status: int | str = 0x08
-    """A number, or a name of the standard: "RSYSERR", "RTHROTTLED"."""
+    """A number, or a name of the standard: "RSYSERR", "RTHROTTLED", which is what `throttle` means by itself."""
     seconds: Seconds = 1.0
     until: Seconds | None = None
     per_second: Annotated[float, msgspec.Meta(gt=0)] = 10.0

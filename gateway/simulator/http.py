@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from aiohttp import web
 from gateway.simulator.acts import ACTS, perform
 from gateway.simulator.delivery import QueueFull
 from gateway.simulator.exchange import Happening
+from gateway.simulator.fault_words import described
 from gateway.simulator.faults import KINDS, Fault
 from gateway.simulator.magic import MAGIC, MARK
 from gateway.simulator.phone import Event, NoDialogue, NoNetwork, Phone
@@ -25,6 +26,7 @@ from gateway.simulator.views import (
     BindView,
     FaultsView,
     FaultView,
+    Last,
     Outbind,
     PhoneLine,
     PhoneView,
@@ -119,11 +121,17 @@ class Http:
         return await self._stream(request, events, lambda: phone.ignore(events))
 
     async def _happenings(self, request: web.Request) -> web.StreamResponse:
-        happenings = self._simulator.exchange.watch()
-        return await self._stream(request, happenings, lambda: self._simulator.exchange.look_away(happenings))
+        exchange = self._simulator.exchange
+        last = decode(request.query.get("last", "0").encode(), Last)
+        happenings, before = exchange.watch(), exchange.happened(last)
+        return await self._stream(request, happenings, lambda: exchange.look_away(happenings), before)
 
     async def _stream(
-        self, request: web.Request, events: asyncio.Queue[Event] | asyncio.Queue[Happening], end: Callable[[], None]
+        self,
+        request: web.Request,
+        events: asyncio.Queue[Event] | asyncio.Queue[Happening],
+        end: Callable[[], None],
+        before: Sequence[Happening] = (),
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/jsonl", "Cache-Control": "no-store"})
         task = asyncio.current_task()
@@ -131,7 +139,7 @@ class Http:
         self._streams.add(task)
         try:
             await response.prepare(request)
-            await response.write(b"\n")
+            await response.write(b"".join(msgspec.json.encode(event) + b"\n" for event in before) + b"\n")
             while True:
                 try:
                     event = await asyncio.wait_for(events.get(), HEARTBEAT_SECONDS)
@@ -169,7 +177,7 @@ class Http:
 
     async def _faults(self, request: web.Request) -> web.Response:
         faults = self._simulator.faults
-        held = [FaultView(id, fault, faults.struck(id)) for id, fault in faults.held.items()]
+        held = [FaultView(id, fault, faults.struck(id), described(fault)) for id, fault in faults.held.items()]
         magic = {f"{MARK}{digits}": meaning for digits, (_, meaning) in MAGIC.items()}
         return _json(FaultsView(held, {**KINDS}, magic if self._simulator.settings.magic else {}))
 

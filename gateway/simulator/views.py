@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from gateway.simulator.exchange import HAPPENINGS_KEPT
 from gateway.simulator.faults import Fault, Kind
 from gateway.simulator.phone import PhoneState, Received, Screen
 
@@ -17,7 +18,8 @@ LISTED = 500
 HELP = f"""An SMSC with phones. In a browser this address is a page with phones to play with.
 
 GET  /status                      binds, phones, what is owed
-GET  /events                      what happens on all phones, one JSON object in each line, until you close
+GET  /events                      what happens on all phones, one JSON object in each line, until you close;
+                                  ?last=100: first the latest that happened, then an empty line
 GET  /phones                      the first {LISTED}
 GET  /phones/{{msisdn}}             its state, its screen, its balance, its latest {SHOWN} messages
 GET  /phones/{{msisdn}}/events      what arrives, one JSON object in each line, until you close
@@ -86,6 +88,8 @@ class FaultView(msgspec.Struct, frozen=True):
     id: int
     fault: Fault
     struck: int
+    words: str
+    """What it meets, when, and what happens then."""
 
 
 class FaultsView(msgspec.Struct, frozen=True):
@@ -93,6 +97,9 @@ class FaultsView(msgspec.Struct, frozen=True):
     kinds: dict[Kind, str]
     magic: dict[str, str]
     """What befalls numbers that end so; empty where they are as any other."""
+
+
+Last = Annotated[int, msgspec.Meta(ge=0, le=HAPPENINGS_KEPT)]
 
 
 class Added(msgspec.Struct, frozen=True):

@@ -27,6 +27,7 @@ from gateway.pdu import (
     SubmitSmResp,
 )
 from gateway.simulator import Outcome, Simulator, State
+from gateway.simulator.fault_words import described
 from gateway.simulator.faults import KINDS, Fault, Faults
 from gateway.simulator.magic import MAGIC
 from tests.gateway.test_simulator import FRIEND, ME, Esme, bound, connect, running, settled, submit
@@ -516,7 +517,14 @@ async def test_faults_come_and_go_over_http() -> None:
         assert (await esme.ask(submit())).status == 0x58
         async with http.get("/faults") as answer:
             held = await answer.json()
-        assert held["faults"] == [{"id": id, "fault": {"kind": "status", "status": "RTHROTTLED"}, "struck": 1}]
+        assert held["faults"] == [
+            {
+                "id": id,
+                "fault": {"kind": "status", "status": "RTHROTTLED"},
+                "struck": 1,
+                "words": "submit_sm: the request is refused with RTHROTTLED",
+            }
+        ]
         assert held["magic"]["900003"].endswith("three times")
         async with http.delete(f"/faults/{id}") as answer:
             assert answer.status == 204
@@ -533,3 +541,39 @@ def test_the_page_of_the_docs_lists_every_kind_and_every_number() -> None:
         assert f"| `{kind}` | {meaning} |" in page
     for digits, (_, meaning) in MAGIC.items():
         assert f"| …9000{digits} | {meaning} |" in page
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        pytest.param(
+            Fault(kind="status", status="RTHROTTLED", every=3, times=2),
+            "submit_sm, one in 3, 2 times: the request is refused with RTHROTTLED",
+            id="status",
+        ),
+        pytest.param(
+            Fault(kind="throttle", per_second=10),
+            "submit_sm: more than 10 in a second are refused with RTHROTTLED",
+            id="throttle",
+        ),
+        pytest.param(Fault(kind="delay", seconds=2), "submit_sm: it is answered after 2 s", id="delay"),
+        pytest.param(
+            Fault(kind="receipt_late", seconds=0.5, until=3, probability=0.01, account="vas"),
+            "receipt, of the account vas, 1 % by chance: the receipt comes after 0.5 to 3 s",
+            id="range",
+        ),
+        pytest.param(
+            Fault(kind="drop_after", on="deliver_sm", number="678", after=10, times=1, per="phone"),
+            "deliver_sm, numbers that end in 678, after the first 10, once, counted by phone: "
+            "the link breaks after the response; a deliver_sm: after it is written",
+            id="all that restricts it",
+        ),
+    ],
+)
+def test_a_fault_is_told_in_words(fault: Fault, words: str) -> None:
+    assert described(fault) == words
+
+
+def test_each_kind_is_told_with_its_own_values() -> None:
+    for kind in KINDS:
+        assert "`" not in described(Fault(kind=kind))

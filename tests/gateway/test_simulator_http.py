@@ -184,6 +184,18 @@ async def test_the_help_names_every_path(http: ClientSession) -> None:
         assert path in page
 
 
+async def test_who_comes_later_is_told_what_happened_before(simulator: Simulator, http: ClientSession) -> None:
+    phone = simulator.phone(ME)
+    for text in ("one", "two", "three"):
+        phone.text(text, "9105")
+    async with http.get("/events", params={"last": 2}) as stream:
+        phone.text("four", "9105")
+        read = [(await asyncio.wait_for(stream.content.readline(), 5)).strip() for _ in range(4)]
+    assert [json.loads(line)["event"]["text"] if line else "" for line in read] == ["two", "three", "", "four"]
+    async with http.get("/events", params={"last": "all"}) as answer:
+        assert answer.status == 400
+
+
 async def test_listeners_of_one_phone_are_bounded_and_leave(simulator: Simulator, http: ClientSession) -> None:
     streams = [await http.get(f"/phones/{ME}/events") for _ in range(16)]
     async with http.get(f"/phones/{ME}/events") as answer:
