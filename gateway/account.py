@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from math import isinf
 
+import structlog
+
 from gateway import ancillary
 from gateway.account_status import AccountState as AccountState
 from gateway.account_status import AccountStatus as AccountStatus
@@ -21,6 +23,8 @@ from gateway.settings import AccountSettings as AccountSettings
 from vas.messages import Receiver, SendOutcome
 
 DRAIN_LOOK_SECONDS = 0.05
+
+log = structlog.get_logger("gateway.account")
 
 
 class Account:
@@ -49,6 +53,7 @@ class Account:
                 self._departures.begin()
                 self._places.start()
             self._turn_to(AccountState.RUNNING)
+        log.info("account.started", account=self.settings.name)
 
     async def drain(self) -> None:
         """Give back what waits and take nothing more, until all that has left has its outcome.
@@ -62,6 +67,8 @@ class Account:
         over_at = loop.time() + self.settings.response_timer.total_seconds()
         while self.state is AccountState.DRAINING and self._in_flight and loop.time() < over_at:  # noqa: ASYNC110
             await asyncio.sleep(DRAIN_LOOK_SECONDS)
+        if self.state is AccountState.DRAINING:
+            log.info("account.drained", account=self.settings.name, unanswered=self._in_flight)
 
     async def stop(self) -> None:
         """Give back what waits, unbind everywhere, close; at most two response timers and a second."""
@@ -69,6 +76,7 @@ class Account:
             self._turn_to(AccountState.STOPPED)
             self._departures.end()
             await self._places.stop()
+        log.info("account.stopped", account=self.settings.name)
 
     def _turn_to(self, state: AccountState) -> None:
         self.state = state
@@ -110,6 +118,7 @@ class Account:
         """The account as it is now."""
         binds, listener = self.binds, self._places.listener
         rest = len(self._departures.lanes.rest)
+        failed = next((bind for bind in binds if bind.last_error), None)
         rate = self._departures.pace.rate(asyncio.get_running_loop().time())
         return AccountStatus(
             name=self.settings.name,
@@ -125,7 +134,8 @@ class Account:
             rate_now=0 if isinf(rate) else rate,
             slowed=self._departures.pace.slowed,
             reconnects=sum(bind.reconnects for bind in binds),
-            last_error=next((bind.last_error for bind in binds if bind.last_error), ""),
+            last_error=failed.last_error if failed else "",
+            last_error_at=failed.last_error_at if failed else None,
             outbind_port=listener.port if listener else 0,
             outbinds_refused=listener.refused if listener else 0,
             counters=sum_up(bind.counters for bind in binds),

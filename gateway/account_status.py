@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -42,6 +43,9 @@ class AccountStatus(msgspec.Struct, frozen=True):
     """Whether the SMSC made it slower than agreed."""
     reconnects: int
     last_error: str
+    """Why a bind of it is not bound; empty if all are …"""
+    last_error_at: datetime | None
+    """… and since when; None if all are."""
     outbind_port: int
     """The port at which the SMSC's outbind is waited for; 0 while it is not."""
     outbinds_refused: int

@@ -46,6 +46,11 @@ class BindStatus(msgspec.Struct, frozen=True):
     window_used: int
     window_max: int
     last_error: str
+    """Why it is not bound; empty while it is …"""
+    last_error_at: datetime | None
+    """… and when that was found."""
+    last_closed: str
+    """Why it was not bound the last time that it was not, or was told to leave; empty if that never happened."""
     reconnects: int
     last_in: datetime | None
     last_out: datetime | None
@@ -86,6 +91,11 @@ class Bind:
         self.screens: Lane = deque()
         """What can leave by this connection alone."""
         self.last_error = ""
+        """Why it is not bound; empty while it is."""
+        self._last_error_at: datetime | None = None
+        self._last_closed = ""
+        self._leaves = False
+        """Whether it was told to stop."""
         self.tried: asyncio.Future[int]
         """Once it is started: the command_status of the first bind, NO_RESPONSE or NO_CONNECTION."""
         self._settings = settings
@@ -114,12 +124,14 @@ class Bind:
     def start(self) -> None:
         """Begin to connect, and stay connected."""
         loop = asyncio.get_running_loop()
+        self._leaves = False
         self.tried = loop.create_future()
         # Not in the context of who starts it: an HTTP request's id would stand in its log lines for ever.
         self._task = loop.create_task(self._run(), name=f"bind {self._settings.name}", context=Context())
 
     async def stop(self) -> None:
         """Unbind when both sides have their responses, and close; at most two response timers and a second."""
+        self._leaves = True
         if self.link is not None:
             self.link.unbind()
             limit = 2 * self._settings.response_timer.total_seconds() + 1
@@ -129,6 +141,7 @@ class Bind:
             await asyncio.gather(self._task, return_exceptions=True)
             if not self.tried.done():
                 self.tried.set_result(NO_CONNECTION)
+        self._settle()
 
     def change(self, settings: AccountSettings) -> None:
         """Take settings that need no new bind."""
@@ -150,7 +163,8 @@ class Bind:
                 log.error("smpp.bind_refused", account=self._settings.name, status=status_name(status))
                 wait = self._settings.refused_every
             else:
-                log.warning("smpp.link_closed", account=self._settings.name, error=self.last_error)
+                told = log.info if self._leaves else log.warning
+                told("smpp.link_closed", account=self._settings.name, error=self.last_error)
                 wait, pause = pause, min(pause * 2, self._settings.reconnect_max)
             if self._listener is None or status == NO_CONNECTION:  # an SMSC that calls us comes when it wants
                 await asyncio.sleep(wait.total_seconds() * random.uniform(0.5, 1.0))
@@ -161,17 +175,23 @@ class Bind:
         try:
             link = await self._called() if self._listener else await self._dialled()
         except (OSError, ConfigError, ValueError) as error:  # TimeoutError is an OSError; ValueError: no name of a host
-            self.last_error = self._explain(error)
+            self._failed(self._explain(error))
             return NO_CONNECTION
         try:
             await link.closed
         finally:
             link.close("stopped")
-            self.last_error = link.error
-        status = link.bound.result()
-        if status == NO_RESPONSE:
-            self.last_error = f"connection to {self._address}: {link.error}"
-        return status
+            early = link.bound.done() and link.bound.result() == NO_RESPONSE
+            self._failed(f"connection to {self._address}: {link.error}" if early else link.error)
+        return link.bound.result()
+
+    def _failed(self, error: str) -> None:
+        self.last_error, self._last_error_at = error, self._clock()
+
+    def _settle(self) -> None:
+        """What went wrong is past."""
+        self._last_closed = self.last_error or self._last_closed
+        self.last_error, self._last_error_at = "", None
 
     @property
     def _address(self) -> str:
@@ -208,6 +228,7 @@ class Bind:
 
     def link_bound(self, link: Link) -> None:
         self.link, self._since = link, self._clock()
+        self._settle()
         link.change(self._settings)
         log.info("smpp.bound", account=self._settings.name, bind_type=self.bind_type, session_id=link.session)
         if not self.tried.done():
@@ -233,6 +254,8 @@ class Bind:
             window_used=link.window_used if link else 0,
             window_max=self._settings.window,
             last_error=self.last_error,
+            last_error_at=self._last_error_at,
+            last_closed=self._last_closed,
             reconnects=self._reconnects,
             last_in=self._at(link.heard_at) if link else None,
             last_out=self._at(link.wrote_at) if link else None,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
+from math import isinf
 from typing import Protocol
 
 import structlog
@@ -13,7 +14,7 @@ import structlog
 from gateway.bind import Bind
 from gateway.lanes import Lane, Lanes, Submission
 from gateway.link import Link
-from gateway.pace import UNLIMITED_PER_SECOND, Pace
+from gateway.pace import Pace
 from gateway.pdu import DataSm, DeliverSm, Pdu, SubmitSmResp
 from gateway.settings import AccountSettings
 from gateway.status import StatusClass, status_class, status_name
@@ -255,10 +256,10 @@ class Departures:
     def _tell_throttled(self, now: float, status: int) -> None:
         self._throttled_untold += 1
         if now - self._told_at >= TOLD_EVERY_SECONDS:
-            rate = round(min(self.pace.rate(now), UNLIMITED_PER_SECOND), 1)
+            rate = self.pace.rate(now)
             log.warning(
                 "account.throttled", account=self._settings.name, status=status_name(status),
-                count=self._throttled_untold, per_second=rate, slowed=self.pace.slowed,
+                count=self._throttled_untold, per_second=0 if isinf(rate) else round(rate, 1),
             )  # fmt: skip
             self._told_at, self._throttled_untold = now, 0
 

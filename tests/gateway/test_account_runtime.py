@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from gateway import SmppGateway
 from gateway import pdu as smpp
@@ -112,6 +113,53 @@ async def test_a_stopped_account_unbinds_and_comes_back_when_it_is_started(
     await account.start()
     assert (await send.result(send())).outcome is SendOutcome.SENT
     assert core.sessions == ["main", "main"]
+
+
+async def test_what_operations_ordered_is_told_in_the_log_and_is_no_warning(
+    peer: Peer, core: Core, start: Network
+) -> None:
+    gateway, _ = await start()
+    account = gateway.account("main")
+    await until(lambda: core.sessions)
+    with capture_logs() as lines:
+        await account.drain()
+        await account.stop()
+        await account.start()
+        await until(lambda: len(core.sessions) == 2)
+    orders = [line["event"] for line in lines if line["event"].startswith("account.")]
+    assert orders == ["account.drained", "account.stopped", "account.started"]
+    assert {line["log_level"] for line in lines} == {"info"}
+
+
+async def test_a_throttled_account_says_so_in_the_log_and_does_not_flood_it(peer: Peer, start: Network) -> None:
+    statuses = iter([0x58] * 5)
+    peer.answers[smpp.SubmitSm] = lambda pdu: [smpp.SubmitSmResp(pdu.sequence, next(statuses, 0), message_id=b"7")]
+    gateway, send = await start()
+    with capture_logs() as lines:
+        for number in [send() for _ in range(20)]:
+            await send.result(number)
+    told = [line for line in lines if line["event"] == "account.throttled"]
+    assert [(line["account"], line["status"], line["count"]) for line in told] == [("main", "RTHROTTLED", 1)]
+    assert gateway.account("main").status.counters.throttled == 5
+
+
+async def test_an_error_has_its_time_and_is_past_once_the_account_is_bound_again(
+    peer: Peer, core: Core, start: Network
+) -> None:
+    peer.answers[smpp.BindTransceiver] = lambda bind: [smpp.BindTransceiverResp(bind.sequence, 0x0D)]
+    gateway, _ = await start()
+    account = gateway.account("main")
+    await until(lambda: account.status.last_error)
+    assert (account.status.last_error, gateway.binds()[0].last_error) == ("RBINDFAIL", "RBINDFAIL")
+    at = account.status.last_error_at
+    assert at is not None
+    assert timedelta(0) <= datetime.now(UTC) - at < timedelta(minutes=1)
+    peer.answers.clear()
+    await until(lambda: account.up)
+    assert (account.status.last_error, account.status.last_error_at) == ("", None)
+    assert (gateway.binds()[0].last_error, gateway.binds()[0].last_closed) == ("", "RBINDFAIL")
+    await account.stop()
+    assert account.status.last_error == ""
 
 
 async def test_a_message_that_was_to_rest_before_another_try_is_given_back_by_a_stop(
