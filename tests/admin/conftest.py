@@ -69,6 +69,8 @@ class FakeBind(msgspec.Struct, frozen=True):
     window_used: int = 3
     window_max: int = 50
     last_error: str = ""
+    last_error_at: datetime | None = None
+    last_closed: str = ""
     reconnects: int = 0
     last_in: datetime | None = NOW
     last_out: datetime | None = None
@@ -116,6 +118,7 @@ class FakeAccount(msgspec.Struct, frozen=True):
     slowed: bool = True
     reconnects: int = 4
     last_error: str = "closed by the peer"
+    last_error_at: datetime | None = NOW
     outbinds_refused: int = 0
     counters: FakeCounters = FakeCounters()
 

@@ -41,11 +41,11 @@ COUNTERS = {"pdus_in": 1_234_567, "pdus_out": 1_234_567, "throttled": 12_345, "t
 ACCOUNT = {
     "name": "vinaphone", "state": "running", "up": False, "binds_up": 0, "binds": 10, "window_used": 0,
     "window_max": 500, "waiting_replies": 0, "waiting_rest": 1000, "rate": 200.0, "rate_now": 50.0, "slowed": True,
-    "last_error": ERROR, "counters": COUNTERS,
+    "last_error": ERROR, "last_error_at": "2026-03-02T02:14:07Z", "counters": COUNTERS,
 }  # fmt: skip
 BIND = {
     "account": "vinaphone", "bind_type": "transmitter", "state": "connecting", "window_used": 0, "window_max": 50,
-    "reconnects": 1000, "last_error": ERROR, "counters": COUNTERS,
+    "reconnects": 1000, "last_error": ERROR, "last_error_at": "2026-03-02T02:14:07Z", "counters": COUNTERS,
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 
@@ -49,6 +50,8 @@ class Account(Model):
     """Whether the SMSC made it slower than agreed."""
     reconnects: int
     last_error: str
+    """Why a bind is not bound; empty if all are."""
+    last_error_at: datetime | None
     outbinds_refused: int
     """Connections from outside that were not the SMSC's."""
     counters: Counts

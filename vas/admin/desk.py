@@ -82,7 +82,17 @@ class BindStatus(Protocol):
     @property
     def window_max(self) -> int: ...
     @property
-    def last_error(self) -> str: ...
+    def last_error(self) -> str:
+        """Why it is not bound; empty while it is …"""
+
+    @property
+    def last_error_at(self) -> datetime | None:
+        """… and when that was found."""
+
+    @property
+    def last_closed(self) -> str:
+        """Why it was not bound the last time that it was not."""
+
     @property
     def reconnects(self) -> int: ...
     @property
@@ -145,7 +155,13 @@ class AccountNow(Protocol):
     @property
     def reconnects(self) -> int: ...
     @property
-    def last_error(self) -> str: ...
+    def last_error(self) -> str:
+        """Why a bind of it is not bound; empty if all are …"""
+
+    @property
+    def last_error_at(self) -> datetime | None:
+        """… and when that was found."""
+
     @property
     def outbinds_refused(self) -> int:
         """Connections from outside that were not the SMSC's."""

@@ -159,6 +159,10 @@ class Bind(Model):
     """Requests sent and not yet answered."""
     window_max: int
     last_error: str
+    """Why it is not bound; empty while it is."""
+    last_error_at: datetime | None
+    last_closed: str
+    """Why it was not bound the last time that it was not."""
     reconnects: int
     last_in: datetime | None
     """When the last PDU of any kind came in."""

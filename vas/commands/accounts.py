@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def binds(url: Url = "", key_file: KeyFile = None, config: Config = CONFIG) -> N
             f"{bind['window_used']}/{bind['window_max']}", f"{counters['pdus_in']:,}", f"{counters['pdus_out']:,}",
             str(bind["reconnects"]),
         )  # fmt: skip
-    _print(table, [(f"{bind['account']}, {bind['bind_type']}", bind["last_error"]) for bind in found])
+    _print(table, [(f"{bind['account']}, {bind['bind_type']}", bind) for bind in found])
 
 
 def reload(
@@ -113,16 +114,17 @@ def _show(found: list[dict[str, Any]]) -> None:
             f"{account['waiting_replies']}+{account['waiting_rest']}", _pace(account),
             f"{counters['throttled']:,}", f"{counters['timeouts']:,}",
         )  # fmt: skip
-    _print(table, [(account["name"], account["last_error"]) for account in found])
+    _print(table, [(account["name"], account) for account in found])
 
 
-def _print(table: Table, errors: list[tuple[str, str]]) -> None:
+def _print(table: Table, found: list[tuple[str, dict[str, Any]]]) -> None:
     """The table, and below it the errors, which beside it would not fit into 80 columns."""
     console = Console(highlight=False)
     console.print(table)
-    for whose, error in dict.fromkeys(errors):
-        if error:
-            console.print(f"{whose}: {escape(error)}", soft_wrap=True)
+    errors = {(whose, row["last_error"]): row["last_error_at"] for whose, row in found if row["last_error"]}
+    for (whose, error), at in errors.items():
+        local = datetime.fromisoformat(at).astimezone()
+        console.print(f"{whose}, {local:%Y-%m-%d %H:%M:%S}: {escape(error)}", soft_wrap=True)
 
 
 def _pace(account: dict[str, Any]) -> str:
