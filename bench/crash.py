@@ -213,7 +213,7 @@ class Freeze(Crash):
     """It stands still until the SMSC has lost patience and delivered again, as a machine does that is moved."""
 
     response_timer = timedelta(seconds=3)
-    throttles = False  # a rate that is measured over a standstill takes minutes to recover
+    throttles = False  # one thing at a time
 
     async def _strike(self) -> None:
         with self.platform.frozen():
