@@ -14,8 +14,8 @@ from datetime import timedelta
 from typing import cast
 
 from bench.process import PASSWORD, SHORT_CODE, SYSTEM_ID
-from gateway import pdu as smpp
 from gateway.adapter import SmppGateway
+from gateway.pdus import pdu as smpp
 from gateway.settings import AccountSettings
 from vas import logs
 from vas.assembly import event_loop

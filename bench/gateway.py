@@ -21,8 +21,8 @@ from smpplib import command, command_codes
 
 from bench.floor import Yes
 from bench.process import PASSWORD, ROOT, SHORT_CODE, SYSTEM_ID
-from gateway import pdu as smpp
 from gateway.adapter import SmppGateway
+from gateway.pdus import pdu as smpp
 from gateway.settings import AccountSettings
 from vas import logs
 from vas.assembly import event_loop

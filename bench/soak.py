@@ -22,7 +22,7 @@ from typing import Literal
 from bench.check import SHOWN, Verdict
 from bench.crash import TICK_S, Crash, Plan
 from bench.process import SHORT_CODE
-from gateway.pdu import SubmitSmResp, decode, header
+from gateway.pdus.pdu import SubmitSmResp, decode, header
 from gateway.simulator import Simulator
 from gateway.simulator.faults import Fault
 from gateway.simulator.session import Session

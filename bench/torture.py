@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from bench.check import SHOWN
 from bench.process import PASSWORD, SHORT_CODE, SYSTEM_ID, PlatformProcess
-from gateway.pdu import DeliverSm
+from gateway.pdus.pdu import DeliverSm
 from gateway.simulator import Settings, Simulator
 
 BINDS = 3

@@ -8,17 +8,19 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from gateway import incoming, receipts, text
-from gateway.account import Account, AccountSettings
-from gateway.bind import BindStatus
-from gateway.link import Link
+from gateway import incoming
+from gateway.accounts.account import Account, AccountSettings
+from gateway.dialects import receipts
+from gateway.dialects.receipt_ids import ReceiptIds
+from gateway.dialects.receipts import Kind
+from gateway.dialects.ussd_dialects import DIALECTS, Dialect
+from gateway.links.bind import BindStatus
+from gateway.links.link import Link
 from gateway.outgoing import submissions
-from gateway.pdu import DataSm, DeliverSm, SubmitSm
-from gateway.receipt_ids import ReceiptIds
-from gateway.receipts import Kind
+from gateway.pdus.pdu import DataSm, DeliverSm, SubmitSm
 from gateway.routes import Route, way_of
 from gateway.sending import Sending, Sent
-from gateway.ussd_dialects import DIALECTS, Dialect
+from gateway.sms import text
 from vas.messages import ROK, Answer, Outbound, Part, Receipt, Receiver, SendResult
 
 _IN_PARAMETERS = ("sar", "payload")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from gateway import text, ussd
-from gateway.pdu import DataSm, DeliverSm
+from gateway.dialects import ussd
+from gateway.dialects.ussd_dialects import Dialect
+from gateway.pdus.pdu import DataSm, DeliverSm
+from gateway.pdus.tags import MESSAGE_PAYLOAD, SAR_MSG_REF_NUM, SAR_SEGMENT_SEQNUM, SAR_TOTAL_SEGMENTS
 from gateway.settings import AccountSettings
-from gateway.tags import MESSAGE_PAYLOAD, SAR_MSG_REF_NUM, SAR_SEGMENT_SEQNUM, SAR_TOTAL_SEGMENTS
-from gateway.ussd_dialects import Dialect
+from gateway.sms import text
 from vas.messages import Inbound
 
 _SAR = (SAR_MSG_REF_NUM, SAR_TOTAL_SEGMENTS, SAR_SEGMENT_SEQNUM)

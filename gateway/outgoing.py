@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from gateway import ussd
-from gateway.codec import Tlvs
-from gateway.pdu import SubmitSm
-from gateway.segments import plan, plan_binary
+from gateway.dialects import ussd
+from gateway.dialects.ussd_dialects import Dialect
+from gateway.pdus.codec import Tlvs
+from gateway.pdus.pdu import SubmitSm
+from gateway.pdus.tags import USER_MESSAGE_REFERENCE
 from gateway.settings import AccountSettings
-from gateway.style import Style
-from gateway.tags import USER_MESSAGE_REFERENCE
-from gateway.text import Segment
-from gateway.ussd_dialects import Dialect
-from gateway.writing import MessageClass
+from gateway.sms.segments import plan, plan_binary
+from gateway.sms.style import Style
+from gateway.sms.text import Segment
+from gateway.sms.writing import MessageClass
 from vas.messages import Outbound
 
 FLASH: MessageClass = 0

@@ -13,9 +13,9 @@ from datetime import datetime
 from functools import partial
 from typing import Protocol
 
-from gateway.account import Account, AccountState
-from gateway.lanes import Submission
-from gateway.pdu import SubmitSm
+from gateway.accounts.account import Account, AccountState
+from gateway.accounts.lanes import Submission
+from gateway.pdus.pdu import SubmitSm
 from vas.errors import SmppError
 from vas.messages import Outbound, SendOutcome, SendResult
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from gateway.receipt_ids import ReceiptId
-from gateway.style import Alphabet, LongMessages, Nation, Style
+from gateway.dialects.receipt_ids import ReceiptId
+from gateway.sms.style import Alphabet, LongMessages, Nation, Style
 from vas.messages import RTHROTTLED, RX_T_APPN
 
 StatusKind = Literal["throttle", "transient", "session", "permanent"]

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from pydantic import SecretStr
 
-from gateway.receipt_ids import ReceiptId
+from gateway.dialects.receipt_ids import ReceiptId
 from gateway.settings import AccountSettings, Alphabet, LongMessages
 from vas.config import Settings, effective, load
 from vas.config_dialects import UssdDialect

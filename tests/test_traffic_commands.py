@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from gateway.pdu import DeliverSm
+from gateway.pdus.pdu import DeliverSm
 from gateway.simulator.decoded import Taped, to_line
 from gateway.simulator.load_plan import read_mix
 from gateway.simulator.replay import Summary

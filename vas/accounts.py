@@ -10,11 +10,11 @@ from contextlib import suppress
 import structlog
 
 from gateway import AccountSettings, SmppGateway
-from gateway.account import Account
-from gateway.account_status import AccountState
+from gateway.accounts.account import Account
+from gateway.accounts.account_status import AccountState
+from gateway.dialects.ussd_dialects import Dialect, derived
 from gateway.routes import Route
-from gateway.segments import cost, plan
-from gateway.ussd_dialects import Dialect, derived
+from gateway.sms.segments import cost, plan
 from vas import logs, recalling
 from vas.admin.desk import AccountNow, AccountOrder, Cut, Reloaded, SegmentState
 from vas.config import Settings

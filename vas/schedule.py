@@ -112,16 +112,24 @@ class DueJobs:
         rows = await batch.execute(due.text, due.params(now_ms=batch.now_ms, most=AT_ONCE))
         for fields in rows:
             job = JobRow(*fields)
-            if job.kind == "push":
-                await self._push(batch, job)
-            elif job.kind != "call":
-                await self._job(batch, job)
-            elif self._calls.in_progress(job.id):
+            try:
+                await self._one(batch, job)
+            except msgspec.MsgspecError as error:
+                # What is kept of its subscriber cannot be read; the jobs of all others go on.
+                log.error("job.unreadable", service=job.service, name=job.name, job=job.id, error=type(error).__name__)
                 await put_off(batch, job)
-            else:
-                await go_on(self._core, batch, self._made, job, None)
         [(next_ms,)] = await batch.execute(batch.sql.next_job.text)
         self._next_ms = next_ms if next_ms is not None else NEVER_MS
+
+    async def _one(self, batch: Batch, job: JobRow) -> None:
+        if job.kind == "push":
+            await self._push(batch, job)
+        elif job.kind != "call":
+            await self._job(batch, job)
+        elif self._calls.in_progress(job.id):
+            await put_off(batch, job)
+        else:
+            await go_on(self._core, batch, self._made, job, None)
 
     async def _push(self, batch: Batch, job: JobRow) -> None:
         if await push(self._core, batch, self._made, job):

@@ -14,8 +14,8 @@ from functools import lru_cache
 
 import msgspec
 
-from gateway import tags
-from gateway.pdu import Pdu, decode
+from gateway.pdus import tags
+from gateway.pdus.pdu import Pdu, decode
 from gateway.simulator.decoded import Taped, is_receipt, said, tag_name, without_password
 from vas.errors import SmppError
 

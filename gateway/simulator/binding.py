@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import IntFlag
 from typing import cast
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     SC_INTERFACE_VERSION,
     BindReceiver,
     BindReceiverResp,

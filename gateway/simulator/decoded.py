@@ -12,11 +12,11 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
-from gateway import tags
-from gateway.pdu import MESSAGE_PAYLOAD, PDUS, Outbind, Pdu, decode, header
+from gateway.dialects.status import status_name
+from gateway.pdus import tags
+from gateway.pdus.pdu import MESSAGE_PAYLOAD, PDUS, Outbind, Pdu, decode, header
 from gateway.simulator import letters
 from gateway.simulator.wire import UDHI
-from gateway.status import status_name
 from vas.errors import SmppError
 
 Direction = Literal["in", "out"]

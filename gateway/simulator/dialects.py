@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.pdu import ITS_SESSION_INFO, USER_MESSAGE_REFERENCE, USSD_SERVICE_OP, DeliverSm, Tlvs
+from gateway.pdus.pdu import ITS_SESSION_INFO, USER_MESSAGE_REFERENCE, USSD_SERVICE_OP, DeliverSm, Tlvs
 from gateway.simulator.letters import Alphabet, write
 
 What = Literal["dial", "answer", "abort", "noticed"]

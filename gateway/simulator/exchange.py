@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.pdu import DataSm, DeliverSm
+from gateway.pdus.pdu import DataSm, DeliverSm
 from gateway.simulator.delivery import Bind, Mo, QueueFull
 from gateway.simulator.faults import Faults, On, Strike
 from gateway.simulator.numbers import international, is_number

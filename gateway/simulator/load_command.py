@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from gateway.dialects.status import status_name
 from gateway.simulator.load import Load, Result
 from gateway.simulator.load_plan import Mix, Plan
 from gateway.simulator.settings import Settings
-from gateway.status import status_name
 
 SHOWN_EVERY_SECONDS = 0.25
 LINE_EVERY_SECONDS = 10.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gateway.pdu import HEADER_OCTETS, DeliverSm, decode
+from gateway.pdus.pdu import HEADER_OCTETS, DeliverSm, decode
 from gateway.simulator.faults import Malformed
 
 _CUT_TLV = bytes.fromhex("001e0041") + b"12345"

@@ -9,7 +9,7 @@ from random import Random
 
 import msgspec
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     CancelSm,
     CancelSmResp,
     DeliverSm,

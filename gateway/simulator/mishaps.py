@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     CONGESTION_STATE,
     BindReceiver,
     BindTransceiver,

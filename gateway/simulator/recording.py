@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     RECEIPTED_MESSAGE_ID,
     RESPONSE,
     USSD_SERVICE_OP,

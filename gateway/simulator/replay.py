@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.dialects.status import status_name
 from gateway.simulator.anonymous import numbers_in
 from gateway.simulator.decoded import text_in
 from gateway.simulator.delivery import Mo, Outcome
@@ -18,7 +19,6 @@ from gateway.simulator.session import Session
 from gateway.simulator.settings import Settings
 from gateway.simulator.smsc import Smsc
 from gateway.simulator.wire import Submission
-from gateway.status import status_name
 from vas.messages import mask
 
 NEVER = timedelta(days=365)

@@ -7,7 +7,7 @@ from datetime import datetime
 from struct import Struct
 from typing import TYPE_CHECKING, cast
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     RESPONSE,
     RINVCMDID,
     SEQUENCE_MAX,

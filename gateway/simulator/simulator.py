@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     USER_MESSAGE_REFERENCE,
     CancelSm,
     Pdu,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Literal
 
-from gateway.pdu import CancelSm, Outbind, Pdu, QuerySm, ReplaceSm, SubmitMulti
+from gateway.pdus.pdu import CancelSm, Outbind, Pdu, QuerySm, ReplaceSm, SubmitMulti
 from gateway.simulator.delivery import Delivery, Mo
 from gateway.simulator.faults import Faults
 from gateway.simulator.session import Session

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from gateway.pdu import HEADER_OCTETS, PDU_OCTETS_MAX, PDUS, RESPONSE, decode, header
+from gateway.pdus.pdu import HEADER_OCTETS, PDU_OCTETS_MAX, PDUS, RESPONSE, decode, header
 from gateway.simulator.decoded import BINDS, End, Taped
 from gateway.simulator.pcap import Packet
 from gateway.simulator.tcp import SYN, Segment, read

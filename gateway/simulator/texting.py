@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     MESSAGE_PAYLOAD,
     SAR_MSG_REF_NUM,
     SAR_SEGMENT_SEQNUM,

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import msgspec
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     DESTINATION_PORT,
     MESSAGE_PAYLOAD,
     MESSAGE_STATE,

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.core.toys import CODE, LAN, MAI_NUMBER, Purse, Toy, noted, purse, rows, spend, together
+from tests.core.toys import CODE, LAN, LAN_NUMBER, MAI, MAI_NUMBER, Purse, Toy, noted, purse, rows, spend, together
 from vas import Context, Msisdn, Reply, Service
+from vas.node import Statement
+from vas.store.ids import shard_of
 from vas.testing import MORNING
 
 
@@ -352,3 +354,21 @@ async def test_two_functions_of_one_name_stop_the_start(toy: Toy) -> None:
     reminding(service)
     with pytest.raises(Exception, match="two functions are named remind"):
         reminding(service)
+
+
+async def test_a_subscriber_who_cannot_be_read_holds_up_nobody_elses_jobs(toy: Toy) -> None:
+    service = toy.service()
+    reminding(service)
+    async with toy.network(service) as network:
+        lan, mai = network.phone(LAN), network.phone(MAI)
+        await lan.text("LATER 10 tea", CODE)
+        await mai.text("LATER 10 milk", CODE)
+        query = "INSERT INTO state VALUES (?, ?, 'subscriber', 1, 'no JSON')"
+        await network.node.run(Statement(query, (shard_of(LAN_NUMBER.digits), LAN_NUMBER.digits)))
+        await network.restart()
+        await network.pass_time(timedelta(minutes=10))
+        assert (lan.texts, mai.texts) == ([], ["note milk"])
+        await network.node.run(Statement("DELETE FROM state WHERE service = 'subscriber'"))
+        await network.restart()
+        await network.pass_time(timedelta(minutes=15))
+        assert lan.texts == ["note tea"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from gateway import lateness
+from gateway.links import lateness
 from vas.__main__ import app
 from vas.command import Command
 from vas.dispatch import Dispatch

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway import SmppGateway
-from gateway import pdu as smpp
-from gateway.pdu import DeliverSm, Pdu
+from gateway.pdus import pdu as smpp
+from gateway.pdus.pdu import DeliverSm, Pdu
 from vas.messages import Answer, Inbound, Msisdn, Outbound, Receipt, SendResult
 
 PATIENCE_SECONDS = 10.0

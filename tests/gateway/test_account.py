@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway import AccountSettings
-from gateway import pdu as smpp
-from gateway.account import Submission
+from gateway.accounts.account import Submission
+from gateway.pdus import pdu as smpp
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Core, Peer, mo, until
 from vas.messages import SendOutcome

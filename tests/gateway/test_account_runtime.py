@@ -13,8 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway import SmppGateway
-from gateway import pdu as smpp
-from gateway.account import Account, AccountState, Submission
+from gateway.accounts.account import Account, AccountState, Submission
+from gateway.pdus import pdu as smpp
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Core, Peer, mo, until
 from vas.messages import SendOutcome

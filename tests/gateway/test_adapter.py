@@ -8,10 +8,10 @@ from typing import cast
 
 import pytest
 
-from gateway import pdu as smpp
 from gateway.adapter import SmppGateway
-from gateway.link import Link
+from gateway.links.link import Link
 from gateway.outgoing import relative_time
+from gateway.pdus import pdu as smpp
 from gateway.settings import AccountSettings
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Core, Peer, mo, until

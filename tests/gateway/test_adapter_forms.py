@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway import pdu as smpp
-from gateway import tags
-from gateway.ussd_dialects import DIALECTS, Dialect
+from gateway.dialects.ussd_dialects import DIALECTS, Dialect
+from gateway.pdus import pdu as smpp
+from gateway.pdus import tags
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Core, Peer, mo, until
 from vas.messages import Part, SendOutcome

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from gateway import AccountSettings, SmppGateway, sending
-from gateway import pdu as smpp
+from gateway.dialects.ussd_dialects import Dialect
+from gateway.pdus import pdu as smpp
 from gateway.routes import Route
-from gateway.ussd_dialects import Dialect
 from tests.gateway.peer import Connection, Core, Peer, Sender, mo, until
 from vas.messages import SendOutcome
 

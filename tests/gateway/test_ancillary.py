@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway import pdu as smpp
-from gateway.account import Account
-from gateway.ancillary import QueryResult, RequestResult, absolute_time
+from gateway.accounts.account import Account
+from gateway.accounts.ancillary import QueryResult, RequestResult, absolute_time
+from gateway.pdus import pdu as smpp
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Core, Peer, until
 from vas.messages import ReceiptState

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     BindTransceiver,
     DataSm,
     DeliverSm,

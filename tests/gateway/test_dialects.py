@@ -10,10 +10,10 @@ from typing import get_args
 
 import pytest
 
-from gateway import ussd, ussd_dialects
-from gateway.pdu import DeliverSm, SubmitSm, decode
+from gateway.dialects import ussd, ussd_dialects
+from gateway.dialects.ussd_dialects import DIALECTS, Dialect, derived
+from gateway.pdus.pdu import DeliverSm, SubmitSm, decode
 from gateway.simulator import dialects as simulated
-from gateway.ussd_dialects import DIALECTS, Dialect, derived
 from vas import config_dialects
 from vas.config import load
 from vas.config_dialects import ShippedDialect, UssdDialect

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from gateway import receipts, udh, ussd
+from gateway.dialects import receipts, ussd
+from gateway.dialects.receipt_ids import ReceiptIds
+from gateway.dialects.ussd_dialects import DIALECTS
 from gateway.incoming import user_data
-from gateway.pdu import PDUS, DataSm, DeliverSm, Pdu, decode
-from gateway.receipt_ids import ReceiptIds
-from gateway.ussd_dialects import DIALECTS
+from gateway.pdus.pdu import PDUS, DataSm, DeliverSm, Pdu, decode
+from gateway.sms import udh
 from tests.gateway.fixtures import FIXTURES, Fixture
 from vas.errors import SmppError
 from vas.messages import ReceiptState

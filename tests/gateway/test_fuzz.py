@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gateway import pdu as smpp
-from gateway.pdu import decode
+from gateway.pdus import pdu as smpp
+from gateway.pdus.pdu import decode
 from tests.gateway.conftest import Network
 from tests.gateway.fixtures import FIXTURES
 from tests.gateway.peer import Core, Peer, mo, until

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.lateness import HELD_UP_SECONDS, Lateness
+from gateway.links.lateness import HELD_UP_SECONDS, Lateness
 
 PATIENCE = 9.5
 

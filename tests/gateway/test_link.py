@@ -8,9 +8,9 @@ from functools import partial
 
 import pytest
 
-from gateway import pdu as smpp
-from gateway.confirmation import Answers
-from gateway.watch import TICK_SECONDS
+from gateway.links.confirmation import Answers
+from gateway.links.watch import TICK_SECONDS
+from gateway.pdus import pdu as smpp
 from tests.gateway.conftest import Network
 from tests.gateway.peer import PATIENCE_SECONDS, Core, Peer, mo, until
 from vas.messages import RTHROTTLED, RX_T_APPN, SendOutcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.national import LOCKING, SINGLE, Shifts, combinations, table
+from gateway.sms.national import LOCKING, SINGLE, Shifts, combinations, table
 from vas.alphabet import BASIC, EXTENSION
 
 TURKISH, SPANISH, PORTUGUESE = 1, 2, 3

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from gateway import SmppGateway
-from gateway import pdu as smpp
-from gateway.outbind import STRANGERS_MAX, UNREAD_OCTETS_MAX
+from gateway.links.outbind import STRANGERS_MAX, UNREAD_OCTETS_MAX
+from gateway.pdus import pdu as smpp
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Connection, Core, Peer, mo, until
 from tests.gateway.test_tls import PEM

@@ -10,7 +10,7 @@ from itertools import count, pairwise
 
 import pytest
 
-from gateway.pace import CATCH_UP_SECONDS, HOLD_SECONDS, HOLD_SECONDS_MAX, Pace
+from gateway.accounts.pace import CATCH_UP_SECONDS, HOLD_SECONDS, HOLD_SECONDS_MAX, Pace
 
 Refuses = Callable[[float], bool]
 """Whether an SMSC throttles a PDU that comes at a time."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.packing import fill_bits, pack, unpack
+from gateway.sms.packing import fill_bits, pack, unpack
 
 VECTORS = [
     pytest.param(b"hello", 0, "E8329BFD06", id="five septets"),

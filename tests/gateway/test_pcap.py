@@ -10,7 +10,7 @@ from itertools import permutations
 
 import pytest
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     BindTransceiver,
     BindTransceiverResp,
     DeliverSm,

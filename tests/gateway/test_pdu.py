@@ -8,8 +8,8 @@ from typing import get_type_hints
 import pytest
 from smpplib import command, command_codes, consts
 
-from gateway import pdu as smpp
-from gateway.pdu import PDUS, Pdu, decode, frames
+from gateway.pdus import pdu as smpp
+from gateway.pdus.pdu import PDUS, Pdu, decode, frames
 from vas.errors import SmppError
 
 

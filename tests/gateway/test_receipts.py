@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import receipts
-from gateway.pdu import DataSm, DeliverSm, decode
-from gateway.receipt_ids import LEAD, REMEMBERED_MAX, ReceiptId, ReceiptIds
-from gateway.receipts import Kind, ReceiptFacts
+from gateway.dialects import receipts
+from gateway.dialects.receipt_ids import LEAD, REMEMBERED_MAX, ReceiptId, ReceiptIds
+from gateway.dialects.receipts import Kind, ReceiptFacts
+from gateway.pdus.pdu import DataSm, DeliverSm, decode
 from tests.gateway.fixtures import FIXTURES, Fixture
 from vas.messages import ReceiptState
 

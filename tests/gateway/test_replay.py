@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     RESPONSE,
     BindTransceiver,
     DeliverSm,

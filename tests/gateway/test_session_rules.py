@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from gateway import pdu as smpp
-from gateway.account import Submission
-from gateway.requests import Requests
-from gateway.session_rules import MAY_REQUEST, BindType, LinkState, refusal
+from gateway.accounts.account import Submission
+from gateway.links.requests import Requests
+from gateway.links.session_rules import MAY_REQUEST, BindType, LinkState, refusal
+from gateway.pdus import pdu as smpp
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Core, Peer, mo, until
 from vas.errors import SmppError

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     MESSAGE_PAYLOAD,
     MESSAGE_STATE,
     RECEIPTED_MESSAGE_ID,
@@ -28,9 +28,9 @@ from gateway.pdu import (
     decode,
     frames,
 )
-from gateway.segments import plan
 from gateway.simulator import NoDialogue, Outcome, PhoneState, Settings, Simulator, State
-from gateway.style import Style
+from gateway.sms.segments import plan
+from gateway.sms.style import Style
 
 FRIEND = "84912345678"
 ME = "84987654321"

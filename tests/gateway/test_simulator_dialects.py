@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.pdu import DeliverSm, SubmitSm
+from gateway.pdus.pdu import DeliverSm, SubmitSm
 from gateway.simulator import NoDialogue, Simulator
 from gateway.simulator.dialects import Dialect, Shown, Turn, What, deliver, read
 from gateway.simulator.settings import Account

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     CONGESTION_STATE,
     MESSAGE_PAYLOAD,
     RECEIPTED_MESSAGE_ID,

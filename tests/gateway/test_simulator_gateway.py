@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway import AccountSettings, SmppGateway
-from gateway.receipt_ids import ReceiptId
+from gateway.dialects.receipt_ids import ReceiptId
 from gateway.simulator import NoDialogue, Settings, Simulator
 from gateway.simulator.settings import Account, IdForm, LongMessages, ReceiptForm
 from vas.messages import Answer, Inbound, Msisdn, Outbound, Receipt, ReceiptState, SendOutcome, SendResult

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientResponse, ClientSession
 from rich.console import Console
 
-from gateway.pdu import BindTransceiver, DeliverSm, DeliverSmResp, SubmitSm, Unbind, UnbindResp, decode, frames
+from gateway.pdus.pdu import BindTransceiver, DeliverSm, DeliverSmResp, SubmitSm, Unbind, UnbindResp, decode, frames
 from gateway.simulator import Received, Settings, Simulator
 from gateway.simulator.phone_terminal import Request, draw, parse, printable, run
 

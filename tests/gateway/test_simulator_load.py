@@ -13,13 +13,13 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from gateway.pdu import BindTransceiver, DeliverSm, DeliverSmResp, SubmitSm, Unbind, UnbindResp, decode, frames
-from gateway.segments import plan
+from gateway.pdus.pdu import BindTransceiver, DeliverSm, DeliverSmResp, SubmitSm, Unbind, UnbindResp, decode, frames
 from gateway.simulator import Settings
 from gateway.simulator.load import Load, Plan, Result
 from gateway.simulator.load_command import plan_of, run, settings_of, table
 from gateway.simulator.load_plan import Command, read_mix
-from gateway.style import Style
+from gateway.sms.segments import plan
+from gateway.sms.style import Style
 from vas.errors import ConfigError
 
 SOON = timedelta(milliseconds=50)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     MESSAGE_PAYLOAD,
     SC_INTERFACE_VERSION,
     BindReceiver,

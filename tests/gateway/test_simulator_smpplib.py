@@ -10,7 +10,7 @@ import pytest
 import smpplib.client
 import smpplib.exceptions
 
-from gateway.pdu import MESSAGE_PAYLOAD, SAR_MSG_REF_NUM, USER_MESSAGE_REFERENCE, SubmitSm, decode
+from gateway.pdus.pdu import MESSAGE_PAYLOAD, SAR_MSG_REF_NUM, USER_MESSAGE_REFERENCE, SubmitSm, decode
 from gateway.simulator import Settings, Simulator
 
 FRIEND = "84912345678"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.dialects.status import StatusClass, status_class
 from gateway.settings import StatusKind
-from gateway.status import StatusClass, status_class
 from vas.statuses import status_name, status_words
 
 STANDARD = {

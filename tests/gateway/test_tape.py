@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.pdu import (
+from gateway.pdus.pdu import (
     PDUS,
     BindTransceiver,
     DeliverSm,

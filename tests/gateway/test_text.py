@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.national import Shifts
-from gateway.pdu import DeliverSm
-from gateway.segments import plan
-from gateway.style import Alphabet, Style
-from gateway.text import UDHI, Received, Segment, coding_of, decode, decode_ussd, joined, read, read_coding
+from gateway.pdus.pdu import DeliverSm
+from gateway.sms.national import Shifts
+from gateway.sms.segments import plan
+from gateway.sms.style import Alphabet, Style
+from gateway.sms.text import UDHI, Received, Segment, coding_of, decode, decode_ussd, joined, read, read_coding
 from vas import alphabet
 from vas.messages import Part
 

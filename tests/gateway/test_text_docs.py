@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.segments import cost
-from gateway.style import Style
+from gateway.sms.segments import cost
+from gateway.sms.style import Style
 
 PAGE = Path(__file__).parents[2] / "docs" / "text.md"
 ROWS = re.findall(r"^\| `(.+)` \| (?:`(\w+ = .+)`)? ?\| (.+) \| (\d) \|$", PAGE.read_text("utf-8"), re.MULTILINE)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.packing import unpack
-from gateway.pdu import RINVMSGLEN, DeliverSm
-from gateway.segments import Cost, MessageClass, cost, plan, plan_binary
-from gateway.style import Style
-from gateway.text import UDHI, Received, Segment, joined, read
+from gateway.pdus.pdu import RINVMSGLEN, DeliverSm
+from gateway.sms.packing import unpack
+from gateway.sms.segments import Cost, MessageClass, cost, plan, plan_binary
+from gateway.sms.style import Style
+from gateway.sms.text import UDHI, Received, Segment, joined, read
 from vas.alphabet import BASIC, EXTENSION, fits_sms
 from vas.errors import SmppError
 

@@ -11,8 +11,9 @@ from typing import cast
 
 import pytest
 
-from gateway import AccountSettings, tls
-from gateway import pdu as smpp
+from gateway import AccountSettings
+from gateway.links import tls
+from gateway.pdus import pdu as smpp
 from tests.gateway.conftest import Network
 from tests.gateway.peer import Connection, Core, Peer, mo, until
 from vas.errors import ConfigError

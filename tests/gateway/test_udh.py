@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.national import Shifts
-from gateway.pdu import DeliverSm
-from gateway.udh import UDHI, Header, elements, part_of
+from gateway.pdus.pdu import DeliverSm
+from gateway.sms.national import Shifts
+from gateway.sms.udh import UDHI, Header, elements, part_of
 
 
 def octets(spelled: str) -> bytes:

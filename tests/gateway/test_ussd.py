@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import ussd
-from gateway.pdu import DataSm, DeliverSm, decode
-from gateway.ussd import TOKEN_OCTETS_MAX, Heard
-from gateway.ussd_dialects import DIALECTS, Dialect, derived
+from gateway.dialects import ussd
+from gateway.dialects.ussd import TOKEN_OCTETS_MAX, Heard
+from gateway.dialects.ussd_dialects import DIALECTS, Dialect, derived
+from gateway.pdus.pdu import DataSm, DeliverSm, decode
 from vas.messages import UssdTurn
 
 PHONE = "84912345678"

@@ -13,9 +13,9 @@ from typing import Any, get_args
 
 import pytest
 
-from gateway import pdu as smpp
-from gateway import tags
-from gateway.pdu import PDUS, RESPONSE, DeliverSm, Pdu, SubmitSm, SubmitSmResp, decode
+from gateway.pdus import pdu as smpp
+from gateway.pdus import tags
+from gateway.pdus.pdu import PDUS, RESPONSE, DeliverSm, Pdu, SubmitSm, SubmitSmResp, decode
 from gateway.simulator import Settings, Simulator, dialects, pcap, texting
 from gateway.simulator.decoded import Taped, tag_name
 from gateway.simulator.dialects import Turn

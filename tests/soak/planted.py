@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 
-from gateway.lanes import Lanes, Submission
-from gateway.requests import Request, Requests
+from gateway.accounts.lanes import Lanes, Submission
+from gateway.links.requests import Request, Requests
 from vas import submissions
 from vas.__main__ import app
 from vas.messages import Part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from gateway.segments import Cost, cost
+from gateway.sms.segments import Cost, cost
 from vas.accounts import account_settings
 from vas.config import Settings
 from vas.errors import VasError

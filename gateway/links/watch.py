@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.lateness import Lateness
-from gateway.leaving import Leaving
-from gateway.pdu import Pdu
-from gateway.session_rules import LinkState
+from gateway.links.lateness import Lateness
+from gateway.links.leaving import Leaving
+from gateway.links.session_rules import LinkState
+from gateway.pdus.pdu import Pdu
 from gateway.settings import AccountSettings
 from vas.messages import Receiver
 
 if TYPE_CHECKING:
-    from gateway.link import Link
+    from gateway.links.link import Link
 
 TICK_SECONDS = 0.1
 TIMER_MARGIN_SECONDS = 0.5
@@ -24,7 +24,7 @@ TIMER_MARGIN_SECONDS = 0.5
 ASK_AFTER_SECONDS = 0.5
 """An answer that no request of ours has followed for so long is followed by an enquire_link."""
 
-log = structlog.get_logger("gateway.link")
+log = structlog.get_logger("gateway.links.link")
 
 
 class Watch:

@@ -9,11 +9,11 @@ from typing import Literal
 
 import msgspec
 
-from gateway.national import IDENTIFIERS, Shifts, combinations, table
-from gateway.packing import fill_bits, pack
-from gateway.style import LongMessages, Style
-from gateway.text import DEFAULT, UCS2, encode_plain
-from gateway.udh import Element, element, header
+from gateway.sms.national import IDENTIFIERS, Shifts, combinations, table
+from gateway.sms.packing import fill_bits, pack
+from gateway.sms.style import LongMessages, Style
+from gateway.sms.text import DEFAULT, UCS2, encode_plain
+from gateway.sms.udh import Element, element, header
 from vas.alphabet import ESCAPE, gsm_encode, ucs2_encode
 
 USER_DATA_OCTETS = 140

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 
-from gateway.pdu import RINVCMDID, CancelSm, GenericNack, Pdu, QuerySm, QuerySmResp, ReplaceSm
-from gateway.receipts import STATES
+from gateway.dialects.receipts import STATES
+from gateway.dialects.status import status_words
+from gateway.pdus.pdu import RINVCMDID, CancelSm, GenericNack, Pdu, QuerySm, QuerySmResp, ReplaceSm
 from gateway.settings import AccountSettings
-from gateway.status import status_words
 from vas.messages import ROK, ReceiptState, SendOutcome
 
 _NAMES = {QuerySm.command_id: "query_sm", CancelSm.command_id: "cancel_sm", ReplaceSm.command_id: "replace_sm"}

@@ -10,13 +10,13 @@ from itertools import groupby
 
 import msgspec
 
-from gateway.codec import Tlvs
-from gateway.national import Shifts, table
-from gateway.packing import fill_bits, unpack
-from gateway.pdu import DataSm, DeliverSm
-from gateway.style import Alphabet, Style
-from gateway.udh import NO_HEADER, NO_SHIFTS, Header, part_of
-from gateway.udh import UDHI as UDHI
+from gateway.pdus.codec import Tlvs
+from gateway.pdus.pdu import DataSm, DeliverSm
+from gateway.sms.national import Shifts, table
+from gateway.sms.packing import fill_bits, unpack
+from gateway.sms.style import Alphabet, Style
+from gateway.sms.udh import NO_HEADER, NO_SHIFTS, Header, part_of
+from gateway.sms.udh import UDHI as UDHI
 from vas.alphabet import gsm_decode, gsm_encode
 from vas.messages import Part
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from gateway.codec import Tlvs
+from gateway.pdus.codec import Tlvs
 
 # Widths of SMPP 3.4 §5.2.
 SystemId = Annotated[bytes, 16]

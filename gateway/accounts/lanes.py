@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from gateway.pdu import Pdu
+from gateway.pdus.pdu import Pdu
 from vas.messages import SendOutcome
 
 Submitted = Callable[[SendOutcome, int, bytes], None]

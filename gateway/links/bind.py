@@ -14,15 +14,15 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from gateway import tls
-from gateway.counters import Counters
-from gateway.lanes import Lane
-from gateway.link import NO_RESPONSE, Link
-from gateway.outbind import OutbindListener
-from gateway.pdu import DataSm, DeliverSm
-from gateway.session_rules import BindType, LinkState
+from gateway.accounts.lanes import Lane
+from gateway.dialects.status import RINVPASWD, RINVSYSID, status_name
+from gateway.links import tls
+from gateway.links.counters import Counters
+from gateway.links.link import NO_RESPONSE, Link
+from gateway.links.outbind import OutbindListener
+from gateway.links.session_rules import BindType, LinkState
+from gateway.pdus.pdu import DataSm, DeliverSm
 from gateway.settings import AccountSettings
-from gateway.status import RINVPASWD, RINVSYSID, status_name
 from vas.errors import ConfigError
 from vas.messages import ROK, Answer, Receiver
 
@@ -30,7 +30,7 @@ STEADY_SECONDS = 10.0
 """A connection that lasted so long is followed by a short pause again."""
 NO_CONNECTION = -1
 
-log = structlog.get_logger("gateway.bind")
+log = structlog.get_logger("gateway.links.bind")
 
 
 class BindStatus(msgspec.Struct, frozen=True):

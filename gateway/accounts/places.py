@@ -8,10 +8,10 @@ from datetime import datetime
 
 import structlog
 
-from gateway.bind import Bind, BindOwner
-from gateway.outbind import OutbindListener
+from gateway.dialects.status import RALYBND, RBINDFAIL, RINVBNDSTS
+from gateway.links.bind import Bind, BindOwner
+from gateway.links.outbind import OutbindListener
 from gateway.settings import AccountSettings
-from gateway.status import RALYBND, RBINDFAIL, RINVBNDSTS
 from vas.messages import ROK, Receiver
 
 _SAID_AT_THE_BIND = (
@@ -22,7 +22,7 @@ _SAID_AT_THE_BIND = (
 _ONE_TOO_MANY = frozenset({RALYBND, RBINDFAIL, RINVBNDSTS})
 """A first bind that is refused so may be refused because of the older ones; any other failure is the settings'."""
 
-log = structlog.get_logger("gateway.account")
+log = structlog.get_logger("gateway.accounts.account")
 
 Place = tuple[Bind, ...]
 """A transceiver, or a receiver with its transmitter."""

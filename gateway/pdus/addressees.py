@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from gateway.codec import RINVPARLEN, Repeated
+from gateway.pdus.codec import RINVPARLEN, Repeated
 from vas.errors import SmppError
 
 RINVNUMDESTS = 0x33

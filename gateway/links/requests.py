@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from gateway.pdu import RESPONSE, SEQUENCE_MAX, GenericNack, Pdu
+from gateway.pdus.pdu import RESPONSE, SEQUENCE_MAX, GenericNack, Pdu
 
 Done = Callable[[Pdu | None], None]
 """Called once with the response; None if there will be none."""

@@ -11,7 +11,8 @@ from enum import Enum
 
 import msgspec
 
-from gateway.pdu import (
+from gateway.dialects.receipt_ids import ReceiptIds
+from gateway.pdus.pdu import (
     MESSAGE_STATE,
     NETWORK_ERROR_CODE,
     RECEIPTED_MESSAGE_ID,
@@ -19,7 +20,6 @@ from gateway.pdu import (
     DataSm,
     DeliverSm,
 )
-from gateway.receipt_ids import ReceiptIds
 from vas.messages import ReceiptState
 
 ERROR_CHARACTERS_MAX = 20

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from gateway.counters import Counters
+from gateway.links.counters import Counters
 
 
 class AccountState(StrEnum):

@@ -10,18 +10,18 @@ from typing import Literal
 
 import msgspec
 
-from gateway.codec import RINVMSGLEN
-from gateway.style import LongMessages, Style
-from gateway.tags import (
+from gateway.pdus.codec import RINVMSGLEN
+from gateway.pdus.tags import (
     DESTINATION_PORT,
     MESSAGE_PAYLOAD,
     SAR_MSG_REF_NUM,
     SAR_SEGMENT_SEQNUM,
     SAR_TOTAL_SEGMENTS,
 )
-from gateway.text import DEFAULT, Segment, encode_plain
-from gateway.udh import UDHI, Element, element, header
-from gateway.writing import CONCATENATION_OCTETS, MessageClass, Written, write
+from gateway.sms.style import LongMessages, Style
+from gateway.sms.text import DEFAULT, Segment, encode_plain
+from gateway.sms.udh import UDHI, Element, element, header
+from gateway.sms.writing import CONCATENATION_OCTETS, MessageClass, Written, write
 from vas.alphabet import PARTS_MAX, SMS_SEPTETS, gsm_encode
 from vas.errors import SmppError
 

@@ -12,18 +12,18 @@ from typing import Protocol, cast
 
 import structlog
 
-from gateway import pdu as smpp
-from gateway import session_rules, tls
-from gateway.confirmation import Answers
-from gateway.counters import Counters
-from gateway.leaving import Leaving
-from gateway.pdu import DataSm, DeliverSm, Pdu
-from gateway.requests import Done, Requests
-from gateway.session_rules import BindType, LinkState
+from gateway.dialects.status import RINVBNDSTS, status_name
+from gateway.links import session_rules, tls
+from gateway.links.confirmation import Answers
+from gateway.links.counters import Counters
+from gateway.links.leaving import Leaving
+from gateway.links.requests import Done, Requests
+from gateway.links.session_rules import BindType, LinkState
+from gateway.links.watch import Watch
+from gateway.pdus import pdu as smpp
+from gateway.pdus.pdu import DataSm, DeliverSm, Pdu
+from gateway.pdus.tags import CONGESTION_STATE
 from gateway.settings import AccountSettings
-from gateway.status import RINVBNDSTS, status_name
-from gateway.tags import CONGESTION_STATE
-from gateway.watch import Watch
 from vas.errors import SmppError
 from vas.messages import ROK, RTHROTTLED, RX_T_APPN, Answer, Receiver
 
@@ -36,7 +36,7 @@ NO_RESPONSE = -2
 _BOUND, _UNBINDING, _CLOSED = LinkState.BOUND, LinkState.UNBINDING, LinkState.CLOSED
 _MESSAGES = (DeliverSm, DataSm)
 
-log = structlog.get_logger("gateway.link")
+log = structlog.get_logger("gateway.links.link")
 
 
 class LinkOwner(Protocol):

@@ -11,14 +11,14 @@ from typing import Protocol
 
 import structlog
 
-from gateway.bind import Bind
-from gateway.lanes import Lane, Lanes, Submission
-from gateway.link import Link
-from gateway.pace import Pace
-from gateway.pdu import DataSm, DeliverSm, Pdu, SubmitSmResp
+from gateway.accounts.lanes import Lane, Lanes, Submission
+from gateway.accounts.pace import Pace
+from gateway.dialects.status import StatusClass, status_class, status_name
+from gateway.links.bind import Bind
+from gateway.links.link import Link
+from gateway.pdus.pdu import DataSm, DeliverSm, Pdu, SubmitSmResp
+from gateway.pdus.tags import USER_MESSAGE_REFERENCE
 from gateway.settings import AccountSettings
-from gateway.status import StatusClass, status_class, status_name
-from gateway.tags import USER_MESSAGE_REFERENCE
 from vas.errors import SmppError
 from vas.messages import ROK, Answer, SendOutcome
 
@@ -31,7 +31,7 @@ REFUSED_SESSIONS_MAX = 3
 """A submission that so many sessions were refused for is no longer held to be innocent."""
 ROPTPARNOTALLWD = 0xC1
 
-log = structlog.get_logger("gateway.account")
+log = structlog.get_logger("gateway.accounts.account")
 
 _OUTCOMES = {
     StatusClass.TRANSIENT: SendOutcome.TEMPORARY,
@@ -48,11 +48,11 @@ class Traffic(Protocol):
 
 
 class Departures:
-    """Takes submissions and sends them over all connections of an account (gateway.bind.BindOwner)."""
+    """Takes submissions and sends them over all connections of an account (gateway.links.bind.BindOwner)."""
 
     def __init__(self, settings: AccountSettings, traffic: Traffic) -> None:
         self.binds: list[Bind] = []
-        """The connections; filled by gateway.places."""
+        """The connections; filled by gateway.accounts.places."""
         self.sessions: dict[int, Bind] = {}
         """The bound ones by session."""
         self.lanes = Lanes()

@@ -9,10 +9,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from gateway import pdu as smpp
+from gateway.dialects.status import RINVBNDSTS
+from gateway.pdus import pdu as smpp
+from gateway.pdus.tags import SC_INTERFACE_VERSION
 from gateway.settings import AccountSettings
-from gateway.status import RINVBNDSTS
-from gateway.tags import SC_INTERFACE_VERSION
 from vas.messages import ROK
 
 BindType = Literal["transceiver", "transmitter", "receiver"]

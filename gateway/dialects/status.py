@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from gateway.pdu import RINVCMDID, RINVCMDLEN
+from gateway.pdus.pdu import RINVCMDID, RINVCMDLEN
 from gateway.settings import StatusKind
 from vas.messages import RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
 from vas.statuses import is_standard

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.pdu import Pdu, Unbind, UnbindResp
-from gateway.session_rules import LinkState
+from gateway.links.session_rules import LinkState
+from gateway.pdus.pdu import Pdu, Unbind, UnbindResp
 
 if TYPE_CHECKING:
-    from gateway.link import Link
+    from gateway.links.link import Link
 
 CLOSE_SECONDS = 1.0
 """How long an SMPP 5.0 peer that unbound has for closing the connection."""

@@ -9,11 +9,11 @@ from typing import cast
 
 import structlog
 
-from gateway import pdu as smpp
-from gateway import session_rules, tls
-from gateway.session_rules import LinkState
+from gateway.dialects.status import RINVBNDSTS
+from gateway.links import session_rules, tls
+from gateway.links.session_rules import LinkState
+from gateway.pdus import pdu as smpp
 from gateway.settings import AccountSettings
-from gateway.status import RINVBNDSTS
 from vas.errors import SmppError
 
 STRANGERS_MAX = 16
@@ -21,7 +21,7 @@ STRANGERS_MAX = 16
 UNREAD_OCTETS_MAX = 1024
 """An outbind is 41 octets at most."""
 
-log = structlog.get_logger("gateway.outbind")
+log = structlog.get_logger("gateway.links.outbind")
 
 
 class Caller(asyncio.Protocol):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.codec import RESPONSE
-from gateway.declared import Address, MessageId, Pdu, ServiceType, Time
+from gateway.pdus.codec import RESPONSE
+from gateway.pdus.declared import Address, MessageId, Pdu, ServiceType, Time
 
 
 class BroadcastSm(Pdu):

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import product
 from typing import NamedTuple
 
-from gateway.style import Nation
+from gateway.sms.style import Nation
 from vas.alphabet import BASIC, EXTENSION, SevenBit
 
 IDENTIFIERS: dict[Nation, int] = {"turkish": 1, "spanish": 2, "portuguese": 3}

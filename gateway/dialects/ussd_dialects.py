@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.style import Alphabet
+from gateway.sms.style import Alphabet
 
 PSSD_INDICATION = 0
 PSSR_INDICATION = 1

@@ -1,8 +1,8 @@
 """Bytes to SMPP PDUs and back: all of SMPP 3.4, and the broadcasts of SMPP 5.0. Pure.
 
-Each PDU is declared once, below or in gateway.broadcast, as a struct: an `int` is one octet, a width is the most octets
-that a C-octet string takes with its NUL. At import `gateway.codec` compiles every declaration. Nothing is decoded as
-text here, and nothing is dropped.
+Each PDU is declared once, below or in gateway.pdus.broadcast, as a struct: an `int` is one octet, a width is the most
+octets that a C-octet string takes with its NUL. At import `gateway.pdus.codec` compiles every declaration. Nothing is
+decoded as text here, and nothing is dropped.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 
-from gateway.addressees import DestAddresses, UnsuccessSmes
-from gateway.addressees import DistributionList as DistributionList
-from gateway.addressees import SmeAddress as SmeAddress
-from gateway.addressees import UnsuccessSme as UnsuccessSme
-from gateway.broadcast import BroadcastSm as BroadcastSm
-from gateway.broadcast import BroadcastSmResp as BroadcastSmResp
-from gateway.broadcast import CancelBroadcastSm as CancelBroadcastSm
-from gateway.broadcast import CancelBroadcastSmResp as CancelBroadcastSmResp
-from gateway.broadcast import QueryBroadcastSm as QueryBroadcastSm
-from gateway.broadcast import QueryBroadcastSmResp as QueryBroadcastSmResp
-from gateway.codec import RESPONSE as RESPONSE
-from gateway.codec import RINVCMDID as RINVCMDID
-from gateway.codec import RINVCMDLEN as RINVCMDLEN
-from gateway.codec import RINVMSGLEN as RINVMSGLEN
-from gateway.codec import RINVPARLEN as RINVPARLEN
-from gateway.codec import Reader, compile_pdu
-from gateway.codec import Tlvs as Tlvs
-from gateway.declared import (
+from gateway.pdus.addressees import DestAddresses, UnsuccessSmes
+from gateway.pdus.addressees import DistributionList as DistributionList
+from gateway.pdus.addressees import SmeAddress as SmeAddress
+from gateway.pdus.addressees import UnsuccessSme as UnsuccessSme
+from gateway.pdus.broadcast import BroadcastSm as BroadcastSm
+from gateway.pdus.broadcast import BroadcastSmResp as BroadcastSmResp
+from gateway.pdus.broadcast import CancelBroadcastSm as CancelBroadcastSm
+from gateway.pdus.broadcast import CancelBroadcastSmResp as CancelBroadcastSmResp
+from gateway.pdus.broadcast import QueryBroadcastSm as QueryBroadcastSm
+from gateway.pdus.broadcast import QueryBroadcastSmResp as QueryBroadcastSmResp
+from gateway.pdus.codec import RESPONSE as RESPONSE
+from gateway.pdus.codec import RINVCMDID as RINVCMDID
+from gateway.pdus.codec import RINVCMDLEN as RINVCMDLEN
+from gateway.pdus.codec import RINVMSGLEN as RINVMSGLEN
+from gateway.pdus.codec import RINVPARLEN as RINVPARLEN
+from gateway.pdus.codec import Reader, compile_pdu
+from gateway.pdus.codec import Tlvs as Tlvs
+from gateway.pdus.declared import (
     Address,
     AddressRange,
     LongAddress,
@@ -39,8 +39,8 @@ from gateway.declared import (
     SystemType,
     Time,
 )
-from gateway.declared import Pdu as Pdu
-from gateway.tags import *  # noqa: F403 - a tag is named where its PDU is: smpp.MESSAGE_PAYLOAD
+from gateway.pdus.declared import Pdu as Pdu
+from gateway.pdus.tags import *  # noqa: F403 - a tag is named where its PDU is: smpp.MESSAGE_PAYLOAD
 from vas.errors import SmppError
 
 HEADER_OCTETS = 16

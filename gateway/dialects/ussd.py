@@ -1,6 +1,6 @@
 """A USSD dialogue over SMPP: what a deliver_sm says, and what goes around the screen that answers it. Pure.
 
-Nothing here knows a vendor: what differs between them stands in `gateway.ussd_dialects`.
+Nothing here knows a vendor: what differs between them stands in `gateway.dialects.ussd_dialects`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import re
 
 import msgspec
 
-from gateway import text
-from gateway.packing import pack, unpack
-from gateway.pdu import ITS_SESSION_INFO, USER_MESSAGE_REFERENCE, USSD_SERVICE_OP, DataSm, DeliverSm, Tlvs
-from gateway.text import Encoded
-from gateway.ussd_dialects import USSN_CONFIRM, Dialect
+from gateway.dialects.ussd_dialects import USSN_CONFIRM, Dialect
+from gateway.pdus.pdu import ITS_SESSION_INFO, USER_MESSAGE_REFERENCE, USSD_SERVICE_OP, DataSm, DeliverSm, Tlvs
+from gateway.sms import text
+from gateway.sms.packing import pack, unpack
+from gateway.sms.text import Encoded
 from vas.alphabet import gsm_decode, ucs2_encode
 from vas.messages import UssdTurn
 

@@ -9,22 +9,22 @@ from math import isinf
 
 import structlog
 
-from gateway import ancillary
-from gateway.account_status import AccountState as AccountState
-from gateway.account_status import AccountStatus as AccountStatus
-from gateway.ancillary import QueryResult, RequestResult
-from gateway.bind import BindStatus
-from gateway.counters import sum_up
-from gateway.departures import Departures, Traffic
-from gateway.lanes import Submission as Submission
-from gateway.pdu import CancelSm, Pdu, ReplaceSm
-from gateway.places import Places
+from gateway.accounts import ancillary
+from gateway.accounts.account_status import AccountState as AccountState
+from gateway.accounts.account_status import AccountStatus as AccountStatus
+from gateway.accounts.ancillary import QueryResult, RequestResult
+from gateway.accounts.departures import Departures, Traffic
+from gateway.accounts.lanes import Submission as Submission
+from gateway.accounts.places import Places
+from gateway.links.bind import BindStatus
+from gateway.links.counters import sum_up
+from gateway.pdus.pdu import CancelSm, Pdu, ReplaceSm
 from gateway.settings import AccountSettings as AccountSettings
 from vas.messages import Receiver, SendOutcome
 
 DRAIN_LOOK_SECONDS = 0.05
 
-log = structlog.get_logger("gateway.account")
+log = structlog.get_logger("gateway.accounts.account")
 
 
 class Account:

@@ -11,9 +11,9 @@ from enum import IntEnum
 
 import msgspec
 
-from gateway.national import Shifts
-from gateway.pdu import DataSm, DeliverSm
-from gateway.tags import DESTINATION_PORT, SAR_MSG_REF_NUM, SAR_SEGMENT_SEQNUM, SAR_TOTAL_SEGMENTS
+from gateway.pdus.pdu import DataSm, DeliverSm
+from gateway.pdus.tags import DESTINATION_PORT, SAR_MSG_REF_NUM, SAR_SEGMENT_SEQNUM, SAR_TOTAL_SEGMENTS
+from gateway.sms.national import Shifts
 
 UDHI = 0x40
 """The bit of esm_class that says a user data header stands before the text."""

@@ -1,0 +1,1 @@
+"""What is agreed with one operator, over all its connections."""

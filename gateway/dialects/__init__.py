@@ -1,0 +1,1 @@
+"""How SMSCs differ, as data. Pure."""

@@ -1,0 +1,1 @@
+"""One connection to an SMSC, from bind to unbind."""

@@ -1,0 +1,1 @@
+"""PDUs: bytes and values. Pure."""

@@ -1,0 +1,1 @@
+"""Texts and user data: what an SMS or a screen carries. Pure."""
