@@ -10,11 +10,13 @@ from bench.crash import PROGRAM, Plan
 from bench.soak import FAULTS, Soak
 from gateway.simulator.faults import Fault
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 
 DROPS = (Fault(kind="drop_before", every=97, times=3), Fault(kind="silence", every=53, times=5))
 """Sooner than those of a long soak."""
+TRIES = 4
+"""Where a link falls is up to the machine as well: a soak that could show nothing is followed by another."""
 THROTTLING = Fault(kind="status", status="RTHROTTLED", every=20, times=5)
 """Slows an account down to little more than itself."""
 
@@ -48,5 +50,9 @@ async def test_nothing_is_lost_or_done_twice_while_everything_goes_wrong(tmp_pat
 )
 async def test_the_checker_finds_a_planted_bug(tmp_path: Path, bug: str, faults: tuple[Fault, ...], what: str) -> None:
     program = ("-m", "tests.soak.planted", bug)
-    verdict = await soak(tmp_path, seconds=4, program=program, rest_s=5, faults=faults).run()
-    assert any(what in violation for violation in verdict.violations), verdict
+    for number in range(TRIES):
+        (folder := tmp_path / str(number)).mkdir()
+        verdict = await soak(folder, seconds=4, program=program, rest_s=5, faults=faults).run()
+        if any(what in violation for violation in verdict.violations):
+            return
+    raise AssertionError("the checker did not find the bug")
