@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +17,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bench.gateway import WINDOWS, measure_codec, measure_round_trips
-from bench.measure import SCENARIOS, Figures, Scenario, Wrong, free_port, measure_floor, measure_platform
-from bench.process import Died, PlatformProcess, scratch
+from bench.measure import SCENARIOS, Figures, Scenario, Wrong, free_port, measure_floor, measure_platform, running
+from bench.process import Died, scratch
 from bench.profiled import shown
 from bench.report import Row, gateway_markdown, markdown
 from vas.assembly import event_loop
@@ -77,40 +76,25 @@ async def bench(size: Size, progress: Progress) -> list[Row]:
 
 
 async def _platform(scenario: Scenario, size: Size, step: Callable[[str], None]) -> tuple[Figures, Figures]:
-    folder, port = scratch(), await free_port()
-    platform = PlatformProcess(folder, port)
-    try:
-        await platform.start()
+    async with running() as (platform, port):
         step(f"{scenario.name}: full speed")
         full = await measure_platform(platform, port, scenario, size.full, None)
         step(f"{scenario.name}: half load")
         rate = full.per_second / 2
-        half = await measure_platform(platform, port, scenario, int(rate * size.half_s), rate)
-        await platform.stop()
-    finally:
-        await platform.kill()
-        shutil.rmtree(folder)
-    return full, half
+        return full, await measure_platform(platform, port, scenario, int(rate * size.half_s), rate)
 
 
 async def soak(progress: Progress) -> str:
     """A million commands on one platform; its memory after each tenth."""
     scenario, step = SCENARIOS[1], SOAK // 10
-    folder, port = scratch(), await free_port()
-    platform = PlatformProcess(folder, port)
     lines = ["| commands | resident MB | commands/s |", "|--:|--:|--:|"]
     work = progress.add_task("soak", total=10)
-    try:
-        await platform.start()
+    async with running() as (platform, port):
         for number in range(10):
             figures = await measure_platform(platform, port, scenario, step, None)
             megabytes = platform.rss_octets() / 1_000_000
             lines.append(f"| {(number + 1) * step:,} | {megabytes:.0f} | {figures.per_second:,.0f} |")
             progress.update(work, advance=1)
-        await platform.stop()
-    finally:
-        await platform.kill()
-        shutil.rmtree(folder)
     return "\n".join([f"# Soak, {scenario.name}", "", *lines, ""])
 
 
@@ -119,16 +103,10 @@ async def profile(progress: Progress) -> str:
     texts = []
     for scenario in SCENARIOS:
         progress.add_task(scenario.name, total=None)
-        folder, port = scratch(), await free_port()
-        platform = PlatformProcess(folder, port, program=("-m", "bench.profiled", str(folder)))
-        try:
-            await platform.start()
-            await measure_platform(platform, port, scenario, PROFILED, None)
-            await platform.stop()
+        with scratch() as folder:
+            async with running("-m", "bench.profiled", str(folder)) as (platform, port):
+                await measure_platform(platform, port, scenario, PROFILED, None)
             texts.append(f"=== {scenario.name}\n{shown(folder)}")
-        finally:
-            await platform.kill()
-            shutil.rmtree(folder)
     return "\n".join(texts)
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from bench.check import Verdict, at_rest, check
 from bench.lazyfs import Mount
-from bench.process import PASSWORD, SHORT_CODE, SYSTEM_ID, PlatformProcess
+from bench.process import PASSWORD, PROGRAM, SHORT_CODE, SYSTEM_ID, PlatformProcess
 from gateway.simulator import Settings, Simulator
 from gateway.simulator.delivery import Mo, Outcome
 from vas.messages import RTHROTTLED
@@ -31,7 +31,6 @@ RECOVERY_S = 0.5
 """For which a platform that stood still cannot tell when what it reads has come."""
 ANSWERING_WITHIN_S = 40.0
 MESSAGE_ID_TLV = 0x1400
-PROGRAM = ("-m", "vas", "run")
 
 
 class Stuck(Exception):

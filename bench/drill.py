@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import os
 import platform
-import shutil
 import sqlite3
 import sys
 import time
@@ -45,7 +44,6 @@ DRILLS = (
     Drill("power cut, told by the rule", PowerCut, False),
 )
 
-
 SOAK_RATE = 200.0
 """Commands a second."""
 
@@ -59,27 +57,21 @@ class Outcome(NamedTuple):
 
 async def run(drill: Drill, kills: int, seed: int, progress: Progress) -> Outcome:
     bar = progress.add_task(drill.name, total=kills + 1)
-    folder = scratch()
-    try:
+    with scratch() as folder:
         crash = drill.kind(Plan(kills, drill.with_ids, seed), folder, lambda _: progress.update(bar, advance=1))
         began = time.monotonic()
         verdict = await crash.run()
         progress.update(bar, advance=1)
         return Outcome(drill, verdict, crash.restart_s, time.monotonic() - began)
-    finally:
-        shutil.rmtree(folder)
 
 
 async def soak(minutes: float, seed: int, progress: Progress) -> tuple[str, list[str]]:
     """What the soak showed, as Markdown; and the broken promises."""
     bar = progress.add_task(f"soak, {minutes:g} minutes", total=None)
-    folder = scratch()
-    try:
+    with scratch() as folder:
         plan = Plan(kills=0, with_ids=True, seed=seed)
         drill = Soak(plan, folder, lambda _: progress.update(bar, advance=1), seconds=minutes * 60, rate=SOAK_RATE)
         verdict = await drill.run()
-    finally:
-        shutil.rmtree(folder)
     progress.update(bar, total=1, completed=1)
     first, last = drill.resident[0] / 1e6, drill.resident[-1] / 1e6
     lines = [
@@ -96,13 +88,10 @@ async def soak(minutes: float, seed: int, progress: Progress) -> tuple[str, list
 
 async def torture(seed: int, progress: Progress) -> tuple[str, list[str]]:
     """What the torture showed, as Markdown; and the broken promises."""
-    folder = scratch()
-    try:
+    with scratch() as folder:
         drill = Torture(FULL, folder, lambda _: progress.update(bar, advance=1), seed=seed)
         bar = progress.add_task("torture", total=len(drill.waves))
         outcome = await drill.run()
-    finally:
-        shutil.rmtree(folder)
     lines = [
         "## Long messages, shuffled over three binds",
         "",

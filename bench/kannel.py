@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.measure import BINDS, SCENARIOS, WINDOW, Figures, free_port, measure, measure_platform
-from bench.process import Cpu, PlatformProcess, scratch
+from bench.measure import BINDS, SCENARIOS, WINDOW, Figures, free_port, measure, measure_platform, running
+from bench.process import Cpu, cpu_s, scratch
 from tests.peers.kannel import INSTALLED, Kannel, Store
 
 PANICS = 4
-TICKS = os.sysconf("SC_CLK_TCK")
 STORES: tuple[Store, ...] = ("none", "file", "spool")
 HD = SCENARIOS[0]
 
@@ -36,38 +33,23 @@ class Rate(NamedTuple):
 
 
 async def _kannel(store: Store, messages: int) -> Figures:
-    folder, port = scratch(), await free_port()
-    try:
+    port = await free_port()
+    with scratch() as folder:
         async with Kannel(
             folder, port, reply="HD", binds=BINDS, window=WINDOW, store=store, log_level=PANICS
         ) as kannel:
             return await measure(port, HD, messages, None, lambda: _cpu(kannel.pids))
-    finally:
-        shutil.rmtree(folder)
 
 
 async def _ours(messages: int) -> Figures:
-    folder, port = scratch(), await free_port()
-    platform = PlatformProcess(folder, port)
-    try:
-        await platform.start()
-        figures = await measure_platform(platform, port, HD, messages, None)
-        await platform.stop()
-        return figures
-    finally:
-        await platform.kill()
-        shutil.rmtree(folder)
+    async with running() as (platform, port):
+        return await measure_platform(platform, port, HD, messages, None)
 
 
 def _cpu(pids: list[int]) -> Cpu:
     """Of both boxes; `loop` is bearerbox."""
-    bearerbox, smsbox = (_cpu_s(pid) for pid in pids)
+    bearerbox, smsbox = (cpu_s(Path(f"/proc/{pid}")) for pid in pids)
     return Cpu(bearerbox, smsbox)
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 async def compare(runs: int, messages: int) -> list[Rate]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bench.process import PASSWORD, ROOT, SHORT_CODE, SYSTEM_ID, Cpu, PlatformProcess
+from bench.process import PASSWORD, PROGRAM, ROOT, SHORT_CODE, SYSTEM_ID, Cpu, PlatformProcess, cpu_s, scratch
 from gateway.simulator import Settings
 from gateway.simulator.load import Load, Plan, Result
 
@@ -103,6 +103,20 @@ def _figures(result: Result, spent: Cpu) -> Figures:
     )  # fmt: skip
 
 
+@asynccontextmanager
+async def running(*program: str) -> AsyncIterator[tuple[PlatformProcess, int]]:
+    """A new platform over an empty store, and the port where it looks for its SMSC; `program` instead of `vas run`."""
+    with scratch() as folder:
+        port = await free_port()
+        platform = PlatformProcess(folder, port, program=program or PROGRAM)
+        try:
+            await platform.start()
+            yield platform, port
+            await platform.stop()
+        finally:
+            await platform.kill()
+
+
 async def measure_platform(
     platform: PlatformProcess, port: int, scenario: Scenario, messages: int, rate: float | None
 ) -> Figures:
@@ -122,15 +136,10 @@ async def measure_floor(kind: str, port: int, scenario: Scenario, messages: int)
     program = (sys.executable, "-m", "bench.floor", kind, str(port), str(scenario.messages))
     process = await asyncio.create_subprocess_exec(*program, cwd=ROOT)
     try:
-        return await measure(port, scenario, messages, None, lambda: Cpu(_cpu_s(process.pid), 0.0))
+        return await measure(port, scenario, messages, None, lambda: Cpu(cpu_s(Path(f"/proc/{process.pid}")), 0.0))
     finally:
         process.kill()
         await process.wait()
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def free_port() -> int:

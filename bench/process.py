@@ -18,6 +18,7 @@ import orjson
 SYSTEM_ID, PASSWORD = "vas", "secret"
 SHORT_CODE = "9105"
 STARTED_WITHIN_S = 30.0
+PROGRAM = ("-m", "vas", "run")
 ROOT = Path(__file__).parents[1]
 _TICKS_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -90,7 +91,7 @@ class PlatformProcess:
         *,
         binds: int = 2,
         account: str = "",
-        program: Sequence[str] = ("-m", "vas", "run"),
+        program: Sequence[str] = PROGRAM,
         database: Path | None = None,
     ) -> None:
         """`account` is more TOML for the SMSC account; `program` takes the place of `vas run`."""
@@ -178,8 +179,7 @@ class PlatformProcess:
         pid = self._pid
         loop = all_ = 0.0
         for task in Path(f"/proc/{pid}/task").iterdir():
-            fields = (task / "stat").read_text().rpartition(")")[2].split()
-            seconds = (int(fields[11]) + int(fields[12])) * _TICKS_S
+            seconds = cpu_s(task)
             all_ += seconds
             if task.name == str(pid):
                 loop = seconds
@@ -207,6 +207,12 @@ class PlatformProcess:
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines) if name[:1] != "#"}
 
 
+def cpu_s(task: Path) -> float:
+    """Seconds of processor time of a process or a thread, by its folder in /proc."""
+    fields = (task / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICKS_S
+
+
 def _on_disk(folder: Path) -> bool:
     """Whether a folder is on a file system that keeps what it is told to, rather than in memory."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
@@ -214,10 +220,12 @@ def _on_disk(folder: Path) -> bool:
     return max(under, key=lambda fields: len(fields[1]))[2] not in ("tmpfs", "ramfs")
 
 
-def scratch() -> Path:
-    """A new folder on a disk, for its user to remove; raises SystemExit where there is only memory."""
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A new folder on a disk, gone in the end; raises SystemExit where there is only memory."""
     folder = ROOT / "var"
     folder.mkdir(exist_ok=True)
     if not _on_disk(folder):
         raise SystemExit("bench: this folder is in memory, where nothing is ever synced: run it from a disk")
-    return Path(tempfile.mkdtemp(prefix="bench-", dir=folder))
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=folder) as made:
+        yield Path(made)

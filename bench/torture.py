@@ -12,14 +12,14 @@ import random
 import sqlite3
 import string
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.check import SHOWN
-from bench.process import PASSWORD, SHORT_CODE, SYSTEM_ID, PlatformProcess
+from bench.process import PASSWORD, PROGRAM, SHORT_CODE, SYSTEM_ID, PlatformProcess
 from gateway.pdus.pdu import DeliverSm
 from gateway.simulator import Settings, Simulator
 
@@ -84,7 +84,7 @@ class Torture:
         told: Callable[[str], None] = lambda what: None,
         *,
         seed: int = 1,
-        program: tuple[str, ...] = ("-m", "vas", "run"),
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self._folder = folder
         self._told = told

@@ -1,8 +1,8 @@
-"""One plan after another, until chance has put a fault where it shows something."""
+"""One run after another, until chance has put a fault where it shows something."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from bench.check import Verdict
@@ -12,11 +12,17 @@ SEEDS = (1, 2, 3, 4)
 """Where a fault falls is up to the machine as well: one that hit nothing is followed by another."""
 
 
+def seeded(folder: Path) -> Iterator[tuple[int, Path]]:
+    """A seed, and an empty folder, for one run after the other."""
+    for seed in SEEDS:
+        (own := folder / str(seed)).mkdir()
+        yield seed, own
+
+
 async def verdicts(make: Callable[[Plan, Path], Crash], plan: Plan, folder: Path) -> AsyncIterator[Verdict]:
     """What came of the plan, with one seed after the other, for as long as the caller wants more."""
-    for seed in SEEDS:
-        (folder / str(seed)).mkdir()
-        yield await make(plan._replace(seed=seed), folder / str(seed)).run()
+    for seed, own in seeded(folder):
+        yield await make(plan._replace(seed=seed), own).run()
 
 
 async def nothing_lost_or_doubled(make: Callable[[Plan, Path], Crash], plan: Plan, folder: Path, commands: int) -> None:

@@ -12,18 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from bench.crash import MESSAGE_ID_TLV
 from bench.process import PASSWORD, SHORT_CODE, SYSTEM_ID, PlatformProcess
 from gateway.simulator import Settings, Simulator
+from tests.crash.runs import seeded
 
 pytestmark = pytest.mark.timeout(120)
 
 SUBSCRIBERS, ROUNDS, KILLS = 60, 12, 3
 ANSWERED_WITHIN_S = 40.0
 LOOK_EVERY_S = 0.05
-MESSAGE_ID_TLV = 0x1400
-
-SEEDS = (7, 8, 9, 10)
-"""Where a kill falls is up to the machine as well: a run that could show nothing is followed by another."""
 
 
 def long_text(subscriber: int, number: int) -> str:
@@ -41,8 +39,7 @@ async def until_answered(simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("with_ids", [True, False])
 async def test_long_messages_come_in_whole_and_once_over_kills(tmp_path: Path, with_ids: bool) -> None:
-    for seed in SEEDS:
-        (folder := tmp_path / str(seed)).mkdir()
+    for seed, folder in seeded(tmp_path):
         if await whole_and_once(folder, with_ids, seed):
             return
     raise AssertionError("no kill made the SMSC deliver anything again, so nothing was shown")

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bench.crash import PROGRAM, Plan
+from bench.crash import Plan
 from bench.soak import FAULTS, Soak
 from gateway.simulator.faults import Fault
+from tests.crash.runs import found_out
 
 pytestmark = pytest.mark.timeout(180)
 
 
 DROPS = (Fault(kind="drop_before", every=97, times=3), Fault(kind="silence", every=53, times=5))
 """Sooner than those of a long soak."""
-TRIES = 4
-"""Where a link falls is up to the machine as well: a soak that could show nothing is followed by another."""
 THROTTLING = Fault(kind="status", status="RTHROTTLED", every=20, times=5)
 """Slows an account down to little more than itself."""
-
-
-def soak(
-    folder: Path,
-    seconds: float,
-    program: tuple[str, ...] = PROGRAM,
-    rest_s: float = 60,
-    faults: tuple[Fault, ...] = (*DROPS, *FAULTS),
-) -> Soak:
-    plan = Plan(kills=0, with_ids=True, subscribers=300, program=program, rest_s=rest_s)
-    return Soak(plan, folder, seconds=seconds, rate=150, faults=faults)
+PLAN = Plan(kills=0, with_ids=True, subscribers=300)
+SHORT = partial(Soak, seconds=4, rate=150)
 
 
 async def test_nothing_is_lost_or_done_twice_while_everything_goes_wrong(tmp_path: Path) -> None:
-    drill = soak(tmp_path, seconds=4)
+    drill = SHORT(PLAN, tmp_path, faults=(*DROPS, *FAULTS))
     verdict = await drill.run()
     assert verdict.violations == []
     assert verdict.commands > 300
@@ -49,10 +40,5 @@ async def test_nothing_is_lost_or_done_twice_while_everything_goes_wrong(tmp_pat
     ],
 )
 async def test_the_checker_finds_a_planted_bug(tmp_path: Path, bug: str, faults: tuple[Fault, ...], what: str) -> None:
-    program = ("-m", "tests.soak.planted", bug)
-    for number in range(TRIES):
-        (folder := tmp_path / str(number)).mkdir()
-        verdict = await soak(folder, seconds=4, program=program, rest_s=5, faults=faults).run()
-        if any(what in violation for violation in verdict.violations):
-            return
-    raise AssertionError("the checker did not find the bug")
+    plan = PLAN._replace(program=("-m", "tests.soak.planted", bug), rest_s=5)
+    await found_out(partial(SHORT, faults=faults), plan, tmp_path, what)
