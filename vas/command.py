@@ -56,11 +56,7 @@ class Command:
     async def run(self, batch: Batch) -> None:
         self._reset()
         self._key = self._key or self._hash()
-        earlier = batch.seen.get(self._key) or self.core.sessions.earlier(self._key)
-        # What it was a copy of counts, even if another copy of that was answered and confirmed meanwhile.
-        earlier = earlier or self._asked_about
-        if earlier is None and self.inbound.message_id:
-            earlier = await batch.seen_lasting(self._key)
+        earlier = await self._earlier(batch)
         if earlier is not None:
             kind = self._judge(earlier)
             if kind is Copy.ASK:
@@ -80,7 +76,7 @@ class Command:
         whole = not why and await self._complete(batch, sender)
         if self.result == "later":
             return
-        self._mark(batch, self._seen_row(sender, unit))
+        self._mark(batch, self._seen_row(sender, unit), earlier)
         if why:
             self._ignore(unit, why)
         elif not whole:
@@ -214,6 +210,14 @@ class Command:
 
     # -- seen before?
 
+    async def _earlier(self, batch: Batch) -> SeenRow | None:
+        """What this is a copy of, if anything."""
+        found = await batch.seen_before(self._key, lasting=bool(self.inbound.message_id))
+        if found is not None:
+            return found.row
+        # What it was a copy of counts, even if another copy of that was answered and confirmed meanwhile.
+        return self.core.sessions.earlier(self._key) or self._asked_about
+
     def _hash(self) -> bytes:
         inbound, part = self._came, self._came.part
         if inbound.message_id:
@@ -239,8 +243,8 @@ class Command:
         inbound = self.inbound
         self._mark(batch, earlier._replace(
             session=inbound.session, ordinal=inbound.ordinal, received_ms=self.received_ms
-        ))  # fmt: skip
-        stored = next((row for row in batch.inbox if row[:3] == key), None)
+        ), earlier)  # fmt: skip
+        stored = batch.answered_in_batch(*key)
         if stored is None:
             given = {"given_shard": key[0], "given_msisdn": key[1], "given_id": key[2]}
             await batch.execute(batch.sql.count_copy.text, batch.sql.count_copy.params(**given))
@@ -249,8 +253,9 @@ class Command:
         if stored is not None and self.inbound.ussd is not None:
             self.made.screen = Screen(None, stored.reply, stored.result == "asking", self.inbound)
 
-    def _mark(self, batch: Batch, row: SeenRow) -> None:
-        batch.seen[row.key] = self._seen = row
+    def _mark(self, batch: Batch, row: SeenRow, instead_of: SeenRow | None) -> None:
+        self._seen = row
+        batch.mark_seen(row, instead_of)
 
     def committed(self) -> None:
         if self._reassembly is not None:

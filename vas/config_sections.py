@@ -49,6 +49,13 @@ class Store(Section):
     batch_limit: int = Field(default=500, ge=1, le=10_000)
     """Commands in one database transaction, at most."""
 
+    db_grace: Duration = Field(default=timedelta(seconds=60), ge=SECOND, le=HOUR)
+    """How long links to SMSCs are kept while a shared database is not there; what comes in is refused meanwhile."""
+    commit_timeout: Duration = Field(default=timedelta(seconds=4), ge=SECOND, le=timedelta(minutes=1))
+    """How long a shared database may take for one transaction; shorter than half of smsc_response_timer."""
+    lease: Duration = Field(default=timedelta(seconds=5), ge=2 * SECOND, le=timedelta(minutes=1))
+    """How long after its last sign of life a node's binds and messages are taken over by the others."""
+
 
 class Admin(Section):
     """[admin]: HTTP for operations."""

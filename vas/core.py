@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from vas.cluster.member import Alone, Member
 from vas.messages import RTHROTTLED, RX_T_APPN, Msisdn, Part
 from vas.metrics import Metrics
 from vas.mounting import Platform
@@ -70,6 +71,8 @@ class Core:
     resume_for: timedelta = timedelta(minutes=3)
     """How long after its last screen an interrupted talk can be resumed by dialling again."""
     parts: WaitingParts = field(default_factory=lambda: WaitingParts(PartLimits()))
+    member: Member = field(default_factory=Alone)
+    """This node among those that share its database."""
     text_of: Callable[[str, Sequence[Part]], str] = lambda account, parts: ""
     """What the parts of a long message say together: the gateway's, called in the writer's thread."""
 

@@ -18,6 +18,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from vas.calls import Calls
+from vas.cluster.member import Alone, Member
 from vas.core import AccountRules, Core, PartLimits, WaitingParts
 from vas.dispatch import Dispatch
 from vas.housekeeping import Housekeeping
@@ -31,9 +32,8 @@ from vas.running import Made
 from vas.schedule import Schedule
 from vas.sessions import Sessions
 from vas.store.own_tables import statements
-from vas.store.protocol import Work
-from vas.store.rows import SeenRow
-from vas.store.sqlite import SqliteStore
+from vas.store.protocol import Store, Work
+from vas.store.rows import SeenRow, SessionRow
 from vas.unit import Batch
 
 log = structlog.get_logger()
@@ -71,9 +71,16 @@ class Setup:
 class Node:
     """The platform in one process. `gateway` makes the gateway around the receiver that it is to serve."""
 
-    def __init__(self, setup: Setup, store: SqliteStore, gateway: Callable[[Receiver], RunningGateway]) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        store: Store,
+        gateway: Callable[[Receiver], RunningGateway],
+        member: Member | None = None,
+    ) -> None:
         self.setup = setup
         self.store = store
+        self.member = member or Alone()
         self.router = Router(setup.mounted, setup.everywhere)
         self.metrics = Metrics(CollectorRegistry())
         self._make_gateway = gateway
@@ -89,10 +96,12 @@ class Node:
         """All but the links: the store, and what the last run has left."""
         setup = self.setup
         await self.store.open()
+        await self.member.join()
         self.core = Core(
             self.router, setup.platform, setup.accounts, self.metrics, setup.clock_ms, self.store.hash_key,
             Sessions(), setup.own_numbers, setup.trial_numbers, setup.help_per_hour,
-            parts=WaitingParts(setup.parts), text_of=lambda account, parts: self.gateway.text_of(account, parts),
+            parts=WaitingParts(setup.parts), member=self.member,
+            text_of=lambda account, parts: self.gateway.text_of(account, parts),
         )  # fmt: skip
         self.dispatch = Dispatch(
             self.core, self.store, self, self._ask_alive, new_session=self.store.new_id,
@@ -120,7 +129,7 @@ class Node:
 
     async def _restore(self) -> None:
         sql, now_ms = self.store.sql, self.setup.clock_ms()
-        self.core.sessions.restore(await self.store.read(sql.sessions.text))
+        self.core.sessions.restore(SessionRow(*row) for row in await self.store.read(sql.sessions.text))
         for row in await self.store.read(sql.doubtful.text):
             self.core.sessions.remember(SeenRow(*row))
         for late in self.core.sessions.late():
@@ -205,6 +214,7 @@ class Node:
             await self.calls.stop()
             self.dispatch.tick()
             await self.dispatch.drained()
+            await self.member.leave()
         await self.store.close()
 
 

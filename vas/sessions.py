@@ -14,7 +14,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from vas.store.rows import SeenRow
+from vas.store.rows import SeenRow, SessionRow
 from vas.unit import Batch
 
 KEPT_LATE = 10_000
@@ -58,10 +58,11 @@ class Sessions:
         self._copies: dict[bytes, SeenRow] = {}
         self.unsaved = False
 
-    def restore(self, rows: Iterable[tuple[int, str, int, bytes]]) -> None:
+    def restore(self, rows: Iterable[SessionRow]) -> None:
         """What was saved before a restart: sessions that are over."""
-        for id_, account, confirmed, late in rows:
-            self._sessions[id_] = _Session(account, confirmed, set(msgspec.json.decode(late)), alive=False)
+        for row in rows:
+            late: set[int] = set(msgspec.json.decode(row.late))
+            self._sessions[row.id] = _Session(row.account, row.confirmed, late, alive=False)
 
     def remember(self, row: SeenRow) -> None:
         """An answer is given; until it is confirmed, a copy of what it answers is a redelivery."""
@@ -141,14 +142,15 @@ class Sessions:
         """Each session and the ordinal up to which its answers have arrived."""
         return [(id_, session.confirmed) for id_, session in list(self._sessions.items()) if not session.late]
 
-    def take_unsaved(self) -> list[tuple[int, str, int, bytes]]:
+    def take_unsaved(self) -> list[SessionRow]:
         """Rows to be saved; `unsaved` is false until something changes again."""
         self.unsaved = False
         rows = []
         for id_, session in list(self._sessions.items()):
             if session.unsaved:
                 session.unsaved = False
-                rows.append((id_, session.account, session.confirmed, msgspec.json.encode(sorted(session.late))))
+                late = msgspec.json.encode(sorted(session.late))
+                rows.append(SessionRow(id_, session.account, session.confirmed, late, ended=not session.alive))
         return rows
 
     def not_saved(self, ids: list[int]) -> None:
@@ -168,7 +170,7 @@ class SaveSessions:
     async def run(self, batch: Batch) -> None:
         self._sessions.not_saved(self._ids)
         rows = self._sessions.take_unsaved()
-        self._ids = [row[0] for row in rows]
+        self._ids = [row.id for row in rows]
         for row in rows:
             await batch.execute(batch.sql.put_session.text, row)
 

@@ -29,11 +29,21 @@ from vas.node import Node, Setup
 from vas.selfcare import selfcare
 from vas.service import Service
 from vas.store.ids import moment
+from vas.store.protocol import Store
 from vas.store.sqlite import SqliteStore
 
 ACCOUNT = "test"
 MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=ZoneInfo("Asia/Ho_Chi_Minh"))
 """A Monday, when a test's clock begins unless the test says otherwise."""
+
+
+def sqlite_in(folder: Path, clock_ms: Callable[[], int]) -> Store:
+    """A network's store, in a file of its folder."""
+    return SqliteStore(folder / "vas.db", clock_ms=clock_ms)
+
+
+make_store: Callable[[Path, Callable[[], int]], Store] = sqlite_in
+"""How a network makes its store: what runs a suite on another engine puts another one here."""
 
 
 def mount(
@@ -167,7 +177,7 @@ class Network:
         await self.node.stop()
 
     async def _start(self) -> None:
-        store = SqliteStore(self.folder / "vas.db", clock_ms=lambda: self.now_ms)
+        store = make_store(self.folder, lambda: self.now_ms)
         self.node = Node(self._setup, store, lambda receiver: Loopback(self, receiver, ACCOUNT))
         await self.node.start()
         self._session, self._ordinal = self.node.dispatch.session_opened(ACCOUNT), 0

@@ -9,7 +9,7 @@ import msgspec
 
 from vas.messages import Msisdn
 from vas.store.ids import shard_of
-from vas.store.rows import DeadLetterRow, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
+from vas.store.rows import DeadLetterRow, Earlier, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
 from vas.store.statements import Statements
 
 T = TypeVar("T")
@@ -40,19 +40,29 @@ class Batch(Protocol):
     sql: Statements
     documents: dict[DocumentKey, Document]
     """What units have read or written; the later ones see what the earlier ones wrote."""
-    seen: dict[bytes, SeenRow]
-    """What came in with this batch, by the hash of what is the same in a copy."""
     inbox: list[InboxRow]
     outbox: list[OutboxRow]
     jobs: list[JobRow]
     dead_letters: list[DeadLetterRow]
+    hints: set[str]
+    """What the other nodes are told once it is committed, as Store.on_hint names it; alone, nobody is."""
 
     def new_id(self) -> int: ...
     async def stored_document(self, key: DocumentKey) -> tuple[int, bytes] | None:
         """Its version and JSON, or None."""
 
-    async def seen_lasting(self, key: bytes) -> SeenRow | None:
-        """The latest copy of a message that the SMSC gave an id."""
+    async def seen_before(self, key: bytes, *, lasting: bool) -> Earlier | None:
+        """The latest command with this hash of what is the same in a copy, of this batch or of before.
+
+        `lasting`: the SMSC gave an id. Without one, an engine that is alone knows only this batch's own: what came
+        before is in `vas.sessions`.
+        """
+
+    def mark_seen(self, row: SeenRow, instead_of: SeenRow | None) -> None:
+        """Write it with the batch; `instead_of` is what `seen_before` found: another node may have found it too."""
+
+    def answered_in_batch(self, shard: int, msisdn: str, id_: int) -> InboxRow | None:
+        """The inbox row of a command that this batch brought."""
 
     def change(self, key: DocumentKey, document: Document) -> None:
         """Write a document with the batch."""

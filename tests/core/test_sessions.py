@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vas.sessions import TIMER_MARGIN_MS, Copy, Sessions
-from vas.store.rows import SeenRow
+from vas.store.rows import SeenRow, SessionRow
 
 TIMER_MS = 10_000
 EARLIER = SeenRow(session=1, ordinal=5, key=b"k", received_ms=0, msisdn="84912345678", inbox_id=1, lasting=False)
@@ -60,9 +60,9 @@ def test_an_answer_that_left_too_late_stays_doubtful(sessions: Sessions, session
 
 def test_an_answer_that_was_confirmed_before_a_restart_stays_confirmed() -> None:
     sessions = Sessions()
-    sessions.restore([(1, "main", 5, b"[]")])
+    sessions.restore([SessionRow(1, "main", 5, b"[]")])
     assert sessions.judge(EARLIER, 2, 1, TIMER_MS) is Copy.WISH
-    sessions.restore([(1, "main", 5, b"[5]")])
+    sessions.restore([SessionRow(1, "main", 5, b"[5]")])
     assert sessions.judge(EARLIER, 2, 1, TIMER_MS) is Copy.REDELIVERY
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vas.errors import StoreUnusable
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision that this version of the platform writes."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from vas.store.statements import Statements
 from vas.unit import Batch
 
 
@@ -40,6 +41,19 @@ class Store(Protocol):
     """First and last id of a batch that was refused and is there after all; whoever loads it sets None."""
     hash_key: bytes
     """With which the hashes of `seen` are keyed; made with the database."""
+    sql: Statements
+    """In the engine's dialect."""
+    shared: bool
+    """Whether other nodes may work on the same database."""
+    on_hint: Callable[[str], None]
+    """Called in the event loop with what a node that shares the database has told: it may be lost, doubled or late.
+
+    `outbox`: messages wait that are nobody's; `jobs`: some are due; `ask ID`: is session ID's peer alive, and what is
+    confirmed.
+    """
+
+    def new_id(self) -> int:
+        """Rising, and nobody else's."""
 
     async def open(self) -> None:
         """Raises StoreUnusable with what a person must do."""

@@ -15,6 +15,25 @@ class SeenRow(NamedTuple):
     lasting: bool
 
 
+class SessionRow(NamedTuple):
+    id: int
+    account: str
+    confirmed: int
+    late: bytes
+    node: int = 0
+    ended: bool = False
+
+
+class Earlier(NamedTuple):
+    """What a command is a copy of."""
+
+    row: SeenRow
+    session: SessionRow | None = None
+    """The session that brought it, where that may be another node's: as it was last written down; None: not known."""
+    alive: bool = False
+    """Whether that session's node has its lease and the session has not ended."""
+
+
 class InboxRow(NamedTuple):
     shard: int
     msisdn: str
@@ -34,6 +53,7 @@ class InboxRow(NamedTuple):
     steps: bytes
     copies: int = 0
     parts: int = 1
+    node: str = ""
 
 
 class PartKey(NamedTuple):
@@ -83,6 +103,8 @@ class OutboxRow(NamedTuple):
     data: bytes | None = None
     port: int = 0
     replaced: bytes | None = None
+    owner: int | None = None
+    node: str = ""
 
     @property
     def given(self) -> dict[str, int | str]:
@@ -131,6 +153,7 @@ class JobRow(NamedTuple):
     cause: int
     body: bytes
     attempts: int = 0
+    owner: int | None = None
 
     @property
     def given(self) -> dict[str, int | str]:

@@ -2,6 +2,8 @@
 
 On SQLite the two logs, inbox and outbox, lie in the order of arrival: a batch then writes a few pages of them
 instead of one page for each row. What is looked up by subscriber lies by subscriber (WITHOUT ROWID).
+On PostgreSQL the logs are partitioned by day, which their ids begin with, and `seen` has one row a key: there two
+nodes meet that were brought the same command.
 
 `shard` (1,024 of them, a hash of the MSISDN), then `msisdn`, lead the key of what belongs to a
 subscriber. Ids are time + node + counter (`vas.store.ids`), so they sort by time and need no sequence.
@@ -64,6 +66,32 @@ session = Table(
     Column("account", Text, nullable=False),
     Column("confirmed", BigInteger, nullable=False, comment="answers up to this ordinal have arrived"),
     Column("late", LargeBinary, nullable=False, comment="JSON list of ordinals answered too late to count"),
+    Column("node", BigInteger, nullable=False, server_default=text("0"), comment="node.id of whose link it is"),
+    Column("ended", Boolean, nullable=False, server_default=text("false"), comment="what is confirmed is final"),
+)
+
+node = Table(
+    "node",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("number", SmallInteger, nullable=False, comment="in its ids; of no other node that lives"),
+    Column("address", Text, nullable=False, comment="of its operations' listener"),
+    Column("version", Text, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False, comment="end of its lease, by the database's clock"),
+    Column("draining", Boolean, nullable=False, server_default=text("false"), comment="gives its binds up"),
+    comment="One run of a node that shares the database; its row goes when it leaves or is given up",
+)
+
+bind_lease = Table(
+    "bind_lease",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("place", SmallInteger, primary_key=True, autoincrement=False, comment="0 to accounts.NAME.binds - 1"),
+    Column("node", BigInteger, nullable=False, comment="node.id of who may bind here"),
+    Column("since_ms", BigInteger, nullable=False),
+    comment="Which node has which connection of an SMSC account",
 )
 
 
@@ -79,6 +107,7 @@ seen = Table(
     Column("lasting", Boolean, nullable=False, comment="the SMSC gave a message id: a copy is one whenever it comes"),
     Index("seen_lasting", "key", sqlite_where=text("lasting"), postgresql_where=text("lasting")),
     Index("seen_received", "received_ms", sqlite_where=text("lasting"), postgresql_where=text("lasting")),
+    Index("seen_key", "key", unique=True).ddl_if(dialect="postgresql"),
     comment="Answers that may not have arrived; the others go soon after they are confirmed",
     sqlite_with_rowid=False,
 )
@@ -102,7 +131,9 @@ inbox = Table(
     Column("steps", LargeBinary, nullable=False, comment="JSON: what the handler changed and sent"),
     Column("copies", Integer, nullable=False, server_default=text("0"), comment="redeliveries recognised"),
     Column("parts", SmallInteger, nullable=False, server_default=text("1"), comment="that the message came in"),
+    Column("node", Text, nullable=False, server_default=text("''"), comment="name of the node that took it"),
     Index("inbox_id", "id"),
+    postgresql_partition_by="RANGE (id)",
 )
 
 long_message = Table(
@@ -159,6 +190,8 @@ outbox = Table(
     Column("data", LargeBinary, comment="binary user data in the place of text"),
     Column("port", Integer, nullable=False, server_default=text("0"), comment="application port of the handset"),
     Column("replaced", LargeBinary, comment="JSON: texts that were to take its place at the SMSC, the oldest first"),
+    Column("owner", BigInteger, comment="node.id of who alone may send it; nobody's if NULL or if that node is gone"),
+    Column("node", Text, nullable=False, server_default=text("''"), comment="name of the node that it left from"),
     Index("outbox_id", "id"),
     Index(
         "outbox_due",
@@ -167,6 +200,7 @@ outbox = Table(
         sqlite_where=text("due_ms IS NOT NULL"),
         postgresql_where=text("due_ms IS NOT NULL"),
     ),
+    postgresql_partition_by="RANGE (id)",
 )
 
 receipt = Table(
@@ -224,6 +258,7 @@ job = Table(
     Column("cause", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False, comment="JSON: arguments, or the command and its journal"),
     Column("attempts", Integer, nullable=False),
+    Column("owner", BigInteger, comment="of a call: node.id of who asks; nobody's if NULL or if that node is gone"),
     Index("job_due", "due_ms"),
     sqlite_with_rowid=False,
 )

@@ -8,11 +8,13 @@ from typing import Any
 
 from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 SQLITE: Dialect = sqlite.dialect(paramstyle="qmark")
+POSTGRES: Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)

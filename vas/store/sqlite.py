@@ -72,9 +72,12 @@ class Unknown(NamedTuple):
 class SqliteStore:
     """The Store in one file. One process may have it open for writing; a second one is refused."""
 
+    shared = False
+
     def __init__(self, path: Path, *, clock_ms: Callable[[], int], node: int = 0) -> None:
         self.path = path
         self.hash_key = b""
+        self.on_hint: Callable[[str], None] = lambda hint: None
         self.sql = Statements()
         self._clock_ms = clock_ms
         self._ids = Ids(node)

@@ -12,7 +12,7 @@ import structlog
 from vas.errors import ForeignAwait
 from vas.messages import mask
 from vas.store.ids import Ids, shard_of
-from vas.store.rows import DeadLetterRow, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
+from vas.store.rows import DeadLetterRow, Earlier, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
 from vas.store.sql import Query
 from vas.store.statements import Statements
 from vas.unit import Document, DocumentKey
@@ -54,7 +54,8 @@ class SqliteBatch:
         self.outbox: list[OutboxRow] = []
         self.jobs: list[JobRow] = []
         self.dead_letters: list[DeadLetterRow] = []
-        self.seen: dict[bytes, SeenRow] = {}
+        self.hints: set[str] = set()
+        self._seen: dict[bytes, SeenRow] = {}
         self._talks: dict[str, TalkRow | None] = {}
         self._execute = connection.execute
         self._run_many = connection.executemany
@@ -74,10 +75,20 @@ class SqliteBatch:
     async def stored_document(self, key: DocumentKey) -> tuple[int, bytes] | None:
         return self._run(self.sql.document.text, (shard_of(key.msisdn), key.msisdn, key.service)).fetchone()  # type: ignore[no-any-return]
 
-    async def seen_lasting(self, key: bytes) -> SeenRow | None:
+    async def seen_before(self, key: bytes, *, lasting: bool) -> Earlier | None:
+        if key in self._seen:
+            return Earlier(self._seen[key])
+        if not lasting:
+            return None
         query = self.sql.seen_lasting
         row = self._run(query.text, query.params(key=key)).fetchone()
-        return SeenRow(*row) if row is not None else None
+        return Earlier(SeenRow(*row)) if row is not None else None
+
+    def mark_seen(self, row: SeenRow, instead_of: SeenRow | None) -> None:
+        self._seen[row.key] = row
+
+    def answered_in_batch(self, shard: int, msisdn: str, id_: int) -> InboxRow | None:
+        return next((row for row in self.inbox if row[:3] == (shard, msisdn, id_)), None)
 
     async def talk_of(self, msisdn: str) -> TalkRow | None:
         if msisdn in self._talks:
@@ -115,7 +126,7 @@ class SqliteBatch:
     def write(self) -> None:
         """Everything that was gathered, table by table."""
         many = (
-            (self.sql.put_seen, self.seen.values()),
+            (self.sql.put_seen, self._seen.values()),
             (self.sql.insert_inbox, self.inbox),
             (self.sql.insert_outbox, self.outbox),
             (self.sql.insert_job, self.jobs),

@@ -95,6 +95,7 @@ def upgrade() -> None:
             "copies", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="redeliveries recognised"
         ),
         sa.PrimaryKeyConstraint("shard", "msisdn", "id"),
+        postgresql_partition_by="RANGE (id)",
     )
     with op.batch_alter_table("inbox", schema=None) as batch_op:
         batch_op.create_index("inbox_id", ["id"], unique=False)
@@ -164,6 +165,7 @@ def upgrade() -> None:
         sa.Column("status", sa.BigInteger(), nullable=False, comment="last command_status"),
         sa.Column("error", sa.Text(), nullable=False, comment="the receipt's error, or why it was not sent"),
         sa.PrimaryKeyConstraint("shard", "msisdn", "id"),
+        postgresql_partition_by="RANGE (id)",
     )
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.create_index(

@@ -1,0 +1,1 @@
+"""Nodes that share one database: who lives, who has which bind, and what one tells another."""
