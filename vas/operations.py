@@ -25,7 +25,7 @@ from vas.schedule import run_job
 from vas.settling import tell
 from vas.store.ids import moment, shard_of
 from vas.store.rows import DeadLetterRow, JobRow
-from vas.store.sql import Query
+from vas.store.sql import Portable
 from vas.unit import Batch
 
 SAMPLE_S = 1.0
@@ -112,8 +112,9 @@ class NodeOperations:
             return False
         return True
 
-    async def write(self, statement: Query, *rows: Mapping[str, object]) -> None:
-        await self._node.run(*(Statement(statement.text, statement.params(**row)) for row in rows))
+    async def write(self, statement: Portable, *rows: Mapping[str, object]) -> None:
+        query = statement.on(self._node.store.sql.dialect)
+        await self._node.run(*(Statement(query.text, query.params(**row)) for row in rows))
 
     async def replay(self, dead_letter_id: int, *, dry_run: bool, who: str) -> ReplayResult:
         replay = Replay(self._node, dead_letter_id, dry_run, who)

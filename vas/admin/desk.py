@@ -10,8 +10,9 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from vas.metrics import Metrics
+from vas.store.compiled import Compiled
 from vas.store.ids import Ids
-from vas.store.sql import Query
+from vas.store.sql import Portable
 
 BOUND = "bound"
 """BindStatus.state of a bind that carries traffic."""
@@ -20,13 +21,17 @@ BOUND = "bound"
 class Reader(Protocol):
     """A connection that only reads, and never delays a command."""
 
+    @property
+    def sql(self) -> Compiled:
+        """In the engine's dialect."""
+
     async def read(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]: ...
 
 
 class Writer(Protocol):
     """The way into the store that all units take."""
 
-    async def write(self, statement: Query, *rows: Mapping[str, object]) -> None:
+    async def write(self, statement: Portable, *rows: Mapping[str, object]) -> None:
         """Run the statement once for each row of named values; durable on return, else StoreError."""
 
 

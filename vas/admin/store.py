@@ -14,7 +14,7 @@ from vas.store import schema
 from vas.store.ids import first_id, shard_of
 from vas.store.rows import DeadLetterRow
 from vas.store.smsc_ids import receipt_ids
-from vas.store.sql import Query, compiled
+from vas.store.sql import Portable
 
 LAST_ID = 2**63 - 1
 _KEYS_AT_MOST = 1000
@@ -118,13 +118,13 @@ def _columns(table: Any, row: type[Any]) -> list[ColumnElement[Any]]:
     return [table.c[name] for name in row._fields]
 
 
-def _page(statement: Select[Any], id_: ColumnElement[int]) -> Query:
+def _page(statement: Select[Any], id_: ColumnElement[int]) -> Portable:
     """Newest first, from `since_id` to below `below_id`."""
     ranged = statement.where(id_ >= bindparam("since_id"), id_ < bindparam("below_id"))
-    return compiled(ranged.order_by(id_.desc()).limit(bindparam("limit")))
+    return Portable(ranged.order_by(id_.desc()).limit(bindparam("limit")))
 
 
-def _of_number(table: Any, row: type[Any]) -> Query:
+def _of_number(table: Any, row: type[Any]) -> Portable:
     of_number = select(*_columns(table, row)).where(
         table.c.shard == bindparam("of_shard"), table.c.msisdn == bindparam("of_msisdn")
     )
@@ -139,16 +139,16 @@ _SELECT_KEYS = select(*_columns(schema.api_key, KeyRow)).limit(_KEYS_AT_MOST)
 
 _INBOX_OF = _of_number(schema.inbox, InboxRow)
 _OUTBOX_OF = _of_number(schema.outbox, OutboxRow)
-_INBOX_BY_ID = compiled(_SELECT_INBOX.where(_inbox.id == bindparam("of_id")))
-_OUTBOX_BY_ID = compiled(_SELECT_OUTBOX.where(_outbox.id == bindparam("of_id")))
-_OUTBOX_BY_KEY = compiled(
+_INBOX_BY_ID = Portable(_SELECT_INBOX.where(_inbox.id == bindparam("of_id")))
+_OUTBOX_BY_ID = Portable(_SELECT_OUTBOX.where(_outbox.id == bindparam("of_id")))
+_OUTBOX_BY_KEY = Portable(
     _SELECT_OUTBOX.where(
         _outbox.shard == bindparam("of_shard"),
         _outbox.msisdn == bindparam("of_msisdn"),
         _outbox.id == bindparam("of_id"),
     )
 )
-_RECEIPT = compiled(
+_RECEIPT = Portable(
     select(*_columns(schema.receipt, ReceiptRow)).where(
         _receipt.account == bindparam("of_account"),
         _receipt.smsc_id == bindparam("of_smsc_id"),
@@ -159,9 +159,9 @@ _RECEIPT = compiled(
 _OPEN = _letter.replayed_ms.is_(None)
 _LETTERS = _page(_SELECT_LETTERS, _letter.id)
 _OPEN_LETTERS = _page(_SELECT_LETTERS.where(_OPEN), _letter.id)
-_LETTER = compiled(_SELECT_LETTERS.where(_letter.id == bindparam("of_id")))
+_LETTER = Portable(_SELECT_LETTERS.where(_letter.id == bindparam("of_id")))
 _LETTERS_OF_CAUSE = _page(_SELECT_LETTERS.where(_letter.cause == bindparam("of_cause")), _letter.id)
-_COUNTS = compiled(
+_COUNTS = Portable(
     select(_letter.service, _letter.error, func.count().label("letters"))
     .where(_OPEN)
     .group_by(_letter.service, _letter.error)
@@ -170,12 +170,12 @@ _COUNTS = compiled(
 )
 _AUDIT = _page(_SELECT_AUDIT, _audit.id)
 _AUDIT_OF = _page(_SELECT_AUDIT.where(_audit.subject == bindparam("of_subject")), _audit.id)
-_PUT_AUDIT = compiled(insert(schema.audit), columns=AuditRow._fields)
-_KEYS = compiled(_SELECT_KEYS.order_by(_key.name))
-_USABLE_KEYS = compiled(_SELECT_KEYS.where(_key.revoked_ms.is_(None)))
-_ANY_KEY = compiled(select(func.count()).select_from(schema.api_key))
-_PUT_KEY = compiled(insert(schema.api_key), columns=KeyRow._fields)
-_REVOKE = compiled(
+_PUT_AUDIT = Portable(insert(schema.audit), columns=AuditRow._fields)
+_KEYS = Portable(_SELECT_KEYS.order_by(_key.name))
+_USABLE_KEYS = Portable(_SELECT_KEYS.where(_key.revoked_ms.is_(None)))
+_ANY_KEY = Portable(select(func.count()).select_from(schema.api_key))
+_PUT_KEY = Portable(insert(schema.api_key), columns=KeyRow._fields)
+_REVOKE = Portable(
     update(schema.api_key)
     .where(_key.name == bindparam("of_name"), _key.revoked_ms.is_(None))
     .values(revoked_ms=bindparam("at_ms"))
@@ -284,7 +284,8 @@ async def revoke_key(writer: Writer, name: str, at_ms: int) -> None:
     await writer.write(_REVOKE, {"of_name": name, "at_ms": at_ms})
 
 
-async def _read(reader: Reader, query: Query, **values: object) -> Sequence[tuple[Any, ...]]:
+async def _read(reader: Reader, portable: Portable, **values: object) -> Sequence[tuple[Any, ...]]:
+    query = portable.on(reader.sql.dialect)
     return await reader.read(query.text, query.params(**values))
 
 

@@ -12,12 +12,12 @@ from vas.admin.values import Model
 from vas.store import schema
 from vas.store.ids import moment, shard_of
 from vas.store.rows import PartKey
-from vas.store.sql import compiled
+from vas.store.sql import Portable
 
 _PARTS_AT_MOST = 1_000
 
 _long, _part = schema.long_message.c, schema.part.c
-_WAITING = compiled(
+_WAITING = Portable(
     select(_long.due_ms, _long.account, _long.receiver, _long.reference, _long.total, _part.number)
     .join_from(
         schema.long_message, schema.part, and_(*(_long[name] == _part[name] for name in PartKey._fields))
@@ -44,7 +44,8 @@ class Waiting(Model):
 
 async def waiting_from(reader: Reader, msisdn: str) -> list[Waiting]:
     """The one that is given up first stands first."""
-    found = await reader.read(_WAITING.text, _WAITING.params(of_shard=shard_of(msisdn), of_msisdn=msisdn))
+    query = _WAITING.on(reader.sql.dialect)
+    found = await reader.read(query.text, query.params(of_shard=shard_of(msisdn), of_msisdn=msisdn))
     return [
         Waiting(account=account, to=receiver, came=[row[-1] for row in rows], parts=total, until=moment(due_ms))
         for (due_ms, account, receiver, _, total), rows in groupby(found, key=lambda row: row[:-1])

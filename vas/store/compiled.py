@@ -14,11 +14,11 @@ class Compiled:
     """Statements for one engine. A parameter's name is the column's, or `given_…` where both would clash."""
 
     def __init__(self, dialect: Dialect = SQLITE) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._insert = sqlite_insert if dialect.name == "sqlite" else postgres_insert
 
     def _compile(self, statement: Executable) -> Query:
-        return compiled(statement, self._dialect)
+        return compiled(statement, self.dialect)
 
     def _upsert(self, table: Table, *keep: str) -> Query:
         """Insert a whole row, replacing all but its key and the columns to keep."""

@@ -36,6 +36,20 @@ class Query:
         return tuple(given[name] for name in self.names)
 
 
+class Portable:
+    """A statement for whichever engine runs it: compiled once for each, when it is first asked for."""
+
+    def __init__(self, statement: Executable, columns: tuple[str, ...] | None = None) -> None:
+        self._statement = statement
+        self._columns = columns
+        self._compiled: dict[str, Query] = {}
+
+    def on(self, dialect: Dialect) -> Query:
+        if dialect.name not in self._compiled:
+            self._compiled[dialect.name] = compiled(self._statement, dialect, self._columns)
+        return self._compiled[dialect.name]
+
+
 @lru_cache(4096)
 def _repeated(text: str, columns: int, times: int) -> str:
     group = "(" + ", ".join("?" * columns) + ")"
