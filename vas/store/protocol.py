@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from vas.store.statements import Statements
 from vas.unit import Batch
@@ -34,9 +34,21 @@ Submit = Callable[[Task], None]
 """Puts a work into the next batch."""
 
 
+class Outage(NamedTuple):
+    """The store is known not to be there."""
+
+    since_s: float
+    """When that was found, by time.monotonic()."""
+    why: str
+    """For people: what is wrong, and what to do about it if anything."""
+
+
 class Store(Protocol):
     """An engine. All writes go through `commit`."""
 
+    outage: Outage | None
+    """None: as far as is known it is there. Else `commit` and `read` raise StoreError at once, and the engine tries to
+    reach it again by itself until it has succeeded."""
     revived: tuple[int, int] | None
     """First and last id of a batch that was refused and is there after all; whoever loads it sets None."""
     hash_key: bytes

@@ -24,7 +24,7 @@ from vas.store import migrate
 from vas.store.backup import backup, create_private
 from vas.store.checkpoint import Checkpointer
 from vas.store.ids import Ids
-from vas.store.protocol import Work
+from vas.store.protocol import Outage, Work
 from vas.store.sqlite_batch import HANDLERS_FAULT, EngineFailed, SqliteBatch, drive, result_code
 from vas.store.statements import Statements
 from vas.unit import Document, DocumentKey
@@ -73,6 +73,8 @@ class SqliteStore:
     """The Store in one file. One process may have it open for writing; a second one is refused."""
 
     shared = False
+    outage: Outage | None = None
+    """A file is tried anew with every batch."""
 
     def __init__(self, path: Path, *, clock_ms: Callable[[], int], node: int = 0) -> None:
         self.path = path
