@@ -50,6 +50,7 @@ class SmppGateway:
     ) -> None:
         self.backlog = 0
         self.now = clock
+        self._away = ""
         self.pausing: dict[Sending, asyncio.TimerHandle] = {}
         self._receiver = receiver
         self._dialects = {**DIALECTS, **dialects}
@@ -72,6 +73,16 @@ class SmppGateway:
         await asyncio.gather(*(account.stop() for account in self._accounts.values()))
         for sending in list(self.pausing):
             sending.give_up()
+
+    async def let_go(self, why: str) -> None:
+        """Unbind everywhere and stay away, until `take_up`; `why` is what operations read of every account."""
+        self._away = why
+        await asyncio.gather(*(account.let_go(why) for account in self._accounts.values()))
+
+    async def take_up(self) -> None:
+        """Connect again, but for the accounts that operations have stopped."""
+        self._away = ""
+        await asyncio.gather(*(account.take_up() for account in self._accounts.values()))
 
     def account(self, name: str) -> Account:
         """One of the accounts; raises KeyError."""
@@ -98,6 +109,8 @@ class SmppGateway:
             account = self._accounts.get(settings.name)
             if account is None:
                 account = self._accounts[settings.name] = self._account(settings)
+                if self._away:
+                    await account.let_go(self._away)
                 await account.start()
             elif account.settings != settings:
                 changing.append(self._change(account, settings))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from math import isinf
+from typing import NamedTuple
 
 import structlog
 
@@ -27,6 +28,13 @@ DRAIN_LOOK_SECONDS = 0.05
 log = structlog.get_logger("gateway.accounts.account")
 
 
+class Away(NamedTuple):
+    """Why an account was let go, and when."""
+
+    last_error: str
+    last_error_at: datetime
+
+
 class Account:
     """Takes submissions and sends them over all its connections at one pace."""
 
@@ -35,6 +43,8 @@ class Account:
     ) -> None:
         self.settings = settings
         self.state = AccountState.STOPPED
+        self._away: Away | None = None
+        self._clock = clock
         self._starting_or_stopping = asyncio.Lock()
         self._departures = Departures(settings, traffic)
         self._places = Places(settings, self._departures, self._departures.binds, receiver, clock)
@@ -49,9 +59,8 @@ class Account:
         Waits only for a stop that is under way.
         """
         async with self._starting_or_stopping:
-            if self.state is AccountState.STOPPED:
-                self._departures.begin()
-                self._places.start()
+            if self.state is AccountState.STOPPED and self._away is None:
+                self._connect()
             self._turn_to(AccountState.RUNNING)
         log.info("account.started", account=self.settings.name)
 
@@ -74,13 +83,35 @@ class Account:
         """Give back what waits, unbind everywhere, close; at most two response timers and a second."""
         async with self._starting_or_stopping:
             self._turn_to(AccountState.STOPPED)
-            self._departures.end()
-            await self._places.stop()
+            await self._leave()
         log.info("account.stopped", account=self.settings.name)
+
+    async def let_go(self, why: str) -> None:
+        """As `stop`, until `take_up`: whatever is ordered meanwhile, nothing connects. `why` is its last error."""
+        async with self._starting_or_stopping:
+            self._away = Away(why, self._clock())
+            self._turn_to(self.state)
+            await self._leave()
+
+    async def take_up(self) -> None:
+        """Connect again, unless it was told to stop."""
+        async with self._starting_or_stopping:
+            if self._away is not None and self.state is not AccountState.STOPPED:
+                self._connect()
+            self._away = None
+            self._turn_to(self.state)
+
+    def _connect(self) -> None:
+        self._departures.begin()
+        self._places.start()
+
+    async def _leave(self) -> None:
+        self._departures.end()
+        await self._places.stop()
 
     def _turn_to(self, state: AccountState) -> None:
         self.state = state
-        self._departures.taking = state is AccountState.RUNNING
+        self._departures.taking = state is AccountState.RUNNING and self._away is None
 
     async def change(self, settings: AccountSettings) -> str:
         """Take other settings of the same name, at once or with new binds; nothing in flight is lost.
@@ -118,7 +149,7 @@ class Account:
         """The account as it is now."""
         binds, listener = self.binds, self._places.listener
         rest = len(self._departures.lanes.rest)
-        failed = next((bind for bind in binds if bind.last_error), None)
+        failed = self._away or next((bind for bind in binds if bind.last_error), None)
         rate = self._departures.pace.rate(asyncio.get_running_loop().time())
         return AccountStatus(
             name=self.settings.name,

@@ -419,3 +419,37 @@ async def test_the_status_says_what_waits_and_what_the_smsc_bears(peer: Peer, co
     assert (status.name, status.state, status.up, status.binds_up) == ("main", AccountState.RUNNING, True, 1)
     assert (status.rate, status.rate_now < 10, status.counters.throttled >= 4) == (100, True, True)
     assert (status.window_used, status.window_max) == (0, 1)
+
+
+async def test_a_gateway_that_was_let_go_is_unbound_until_it_is_taken_up(
+    peer: Peer, core: Core, start: Network
+) -> None:
+    gateway, send = await start()
+    account = gateway.account("main")
+    await peer.bound()
+    await gateway.let_go("nowhere to write")
+    assert len(peer.of(smpp.Unbind)) == 1
+    assert (await send.result(send())).outcome is SendOutcome.NOT_SENT
+    status = account.status
+    assert (status.state, status.up, status.last_error) == (AccountState.RUNNING, False, "nowhere to write")
+    await account.start()
+    await gateway.take_up()
+    await until(lambda: account.up)
+    assert len(peer.connections) == 2
+    assert (await send.result(send())).outcome is SendOutcome.SENT
+    assert account.status.last_error == ""
+
+
+async def test_what_operations_order_while_it_is_let_go_holds_when_it_is_taken_up(
+    peer: Peer, core: Core, start: Network
+) -> None:
+    gateway, _ = await start()
+    account = gateway.account("main")
+    await peer.bound()
+    await gateway.let_go("nowhere to write")
+    await account.stop()
+    await gateway.take_up()
+    assert account.state is AccountState.STOPPED
+    await account.start()
+    await until(lambda: account.up)
+    assert len(peer.connections) == 2
