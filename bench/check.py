@@ -5,14 +5,13 @@ The promise: each command that got ESME_ROK has had its effect exactly once, and
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from bench.rows import Rows
 from gateway.simulator.delivery import Mo
 from gateway.simulator.simulator import Record
 
@@ -50,13 +49,13 @@ class Kept(NamedTuple):
     """Messages that never left, and never will."""
 
 
-def check(record: Record, database: Path, text: str) -> Verdict:
+async def check(record: Record, database: Rows, text: str) -> Verdict:
     """All commands of `record` are CM; `text` is how they begin."""
     commands = [mo for mo in record.mo if mo.kind == "sms" and mo.text.startswith(text)]
     owed = [mo for mo in commands if not mo.acknowledged]
     acknowledged = Counter(mo.sender for mo in commands if mo.acknowledged)
     friends = Counter(_friend(mo) for mo in commands if mo.acknowledged)
-    kept = read(database, {str(mt.id) for mt in record.mt})
+    kept = await read(database, {str(mt.id) for mt in record.mt})
     arrived = Counter(mt.to for mt in record.mt)
     short = [number for number in acknowledged if arrived[number] < acknowledged[number]]
     violations = [
@@ -78,26 +77,21 @@ def _friend(mo: Mo) -> str:
     return "84" + mo.text.split()[1][1:]
 
 
-def read(database: Path, accepted: set[str]) -> Kept:
+async def read(database: Rows, accepted: set[str]) -> Kept:
     """What the database says; `accepted` are the ids of all that the SMSC took."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-    try:
-        connection.execute("PRAGMA query_only=ON")
-        inbox = Counter(row[0] for row in connection.execute("SELECT msisdn FROM inbox WHERE service = 'callme'"))
-        replies, requests, unsent = Counter[str](), Counter[str](), []
-        for msisdn, origin, id_, state, smsc_ids in connection.execute(
-            "SELECT msisdn, origin, id, state, smsc_ids FROM outbox WHERE service = 'callme'"
-        ):
-            (replies if msisdn == origin else requests)[origin] += 1
-            if state not in ("sent", "delivered") or not set(smsc_ids.split()) <= accepted:
-                unsent.append(f"{id_} {state}")
-        spent, received = {}, {}
-        for msisdn, value in connection.execute("SELECT msisdn, value FROM state WHERE service = 'callme'"):
-            document = msgspec.json.decode(value)
-            spent[msisdn], received[msisdn] = document.get("month", 0), document.get("received", 0)
-        return Kept(inbox, replies, requests, spent, received, unsent)
-    finally:
-        connection.close()
+    inbox = Counter(row[0] for row in await database.query("SELECT msisdn FROM inbox WHERE service = 'callme'"))
+    replies, requests, unsent = Counter[str](), Counter[str](), []
+    for msisdn, origin, id_, state, smsc_ids in await database.query(
+        "SELECT msisdn, origin, id, state, smsc_ids FROM outbox WHERE service = 'callme'"
+    ):
+        (replies if msisdn == origin else requests)[origin] += 1
+        if state not in ("sent", "delivered") or not set(smsc_ids.split()) <= accepted:
+            unsent.append(f"{id_} {state}")
+    spent, received = {}, {}
+    for msisdn, value in await database.query("SELECT msisdn, value FROM state WHERE service = 'callme'"):
+        document = msgspec.json.decode(value)
+        spent[msisdn], received[msisdn] = document.get("month", 0), document.get("received", 0)
+    return Kept(inbox, replies, requests, spent, received, unsent)
 
 
 def _differences(what: str, expected: Counter[str], found: dict[str, int]) -> list[str]:
@@ -109,10 +103,6 @@ def _all(what: str, cases: Iterable[str]) -> list[str]:
     return [f"{what}: {case}" for case in cases][:SHOWN]
 
 
-def at_rest(database: Path) -> bool:
+async def at_rest(database: Rows) -> bool:
     """Whether every message has left and every awaited receipt has come."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-    try:
-        return not connection.execute("SELECT 1 FROM outbox WHERE due_ms IS NOT NULL LIMIT 1").fetchone()
-    finally:
-        connection.close()
+    return not await database.query("SELECT 1 FROM outbox WHERE due_ms IS NOT NULL LIMIT 1")

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from bench.check import Verdict, at_rest, check
 from bench.lazyfs import Mount
 from bench.process import PASSWORD, PROGRAM, SHORT_CODE, SYSTEM_ID, PlatformProcess
+from bench.rows import Rows, SqliteRows
 from gateway.simulator import Settings, Simulator
 from gateway.simulator.delivery import Mo, Outcome
 from vas.messages import RTHROTTLED
@@ -109,6 +110,7 @@ class Crash:
         """From each kill to the first answer after it."""
         self._database = folder / "vas.db"
         self.platform: PlatformProcess
+        self.rows: Rows
 
     async def run(self) -> Verdict:
         simulator = Simulator(
@@ -122,24 +124,37 @@ class Crash:
         await simulator.start()
         account = f'{self.account}smsc_response_timer = "{self.response_timer.seconds}s"\n'
         account += f"message_id_tlv = {MESSAGE_ID_TLV}\n" if self._plan.with_ids else ""
-        self.platform = PlatformProcess(
-            self._folder, simulator.port, account=account, program=self._plan.program, database=self._database
-        )
         try:
-            await self.platform.start()
+            await self._begin(simulator, account)
             loading = asyncio.create_task(self._load(simulator))
             await self._kill(simulator)
             self._loading = False
             await loading
             await self._rest(simulator)
-            await self.platform.stop()
+            await self._stop()
         finally:
-            await self.platform.kill()
+            await self._end()
             await simulator.stop()
-        return self._judge(simulator)
+        return await self._judge(simulator)
 
-    def _judge(self, simulator: Simulator) -> Verdict:
-        return check(simulator.record, self.platform.database, "CM ")
+    async def _begin(self, simulator: Simulator, account: str) -> None:
+        """Start what is to be shown; `account` is TOML for its SMSC account."""
+        self.platform = PlatformProcess(
+            self._folder, simulator.port, account=account, program=self._plan.program, database=self._database
+        )
+        self.rows = SqliteRows(self._database)
+        await self.platform.start()
+
+    async def _stop(self) -> None:
+        """Let it leave in order."""
+        await self.platform.stop()
+
+    async def _end(self) -> None:
+        """Leave nothing running, however it went."""
+        await self.platform.kill()
+
+    async def _judge(self, simulator: Simulator) -> Verdict:
+        return await check(simulator.record, self.rows, "CM ")
 
     async def _load(self, simulator: Simulator) -> None:
         while self._loading:
@@ -195,8 +210,11 @@ class Crash:
         deadline = time.monotonic() + ANSWERING_WITHIN_S
         while outcomes[Outcome.ACKNOWLEDGED] == before:
             if time.monotonic() > deadline:
-                raise Stuck(f"owed {simulator.smsc.delivery.owed}, {outcomes}, {self.platform.log[-10:]}")
+                raise Stuck(f"owed {simulator.smsc.delivery.owed}, {outcomes}, {self._last_words()}")
             await asyncio.sleep(TICK_S)
+
+    def _last_words(self) -> list[dict[str, object]]:
+        return self.platform.log[-10:]
 
     async def _rest(self, simulator: Simulator) -> None:
         """Until nothing is owed by either side, or it is plain that something never will be."""
@@ -204,7 +222,7 @@ class Crash:
         quiet = 0
         while quiet < 3 and time.monotonic() < deadline:
             await asyncio.sleep(0.2)
-            done = not simulator.smsc.delivery.owed and await asyncio.to_thread(at_rest, self.platform.database)
+            done = not simulator.smsc.delivery.owed and await at_rest(self.rows)
             quiet = quiet + 1 if done else 0
 
 

@@ -25,7 +25,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 _SETTINGS = """
 [store]
-url = "sqlite:///{database}"
+url = "{url}"
+{store}
 
 [admin]
 listen = "127.0.0.1:0"
@@ -93,20 +94,26 @@ class PlatformProcess:
         account: str = "",
         program: Sequence[str] = PROGRAM,
         database: Path | None = None,
+        url: str = "",
+        node: str = "",
+        store: str = "",
     ) -> None:
-        """`account` is more TOML for the SMSC account; `program` takes the place of `vas run`."""
+        """`account` and `store` are more TOML for the SMSC account and the store; `program` takes the place of
+        `vas run`. With `url`, it is a `node` on a database that others may share, whose SMSC sees its name as
+        system_type; without, it is alone on a file."""
         self.database = database or folder / "vas.db"
         self.log: list[dict[str, object]] = []
         """What it logged, of this start and those before."""
         self.unparsed: list[str] = []
         """What came on standard error and was no log event."""
-        self._config = folder / "config.toml"
+        self._config = folder / f"{node or 'config'}.toml"
+        self._options = ("--node", node) if node else ()
         self._program = program
         self._key_file = folder / "admin.key"
         self._config.write_text(
             _SETTINGS.format(
-                database=self.database, port=smpp_port, system_id=SYSTEM_ID, password=PASSWORD, binds=binds,
-                account=account, short_code=SHORT_CODE,
+                url=url or f"sqlite:///{self.database}", store=store, port=smpp_port, system_id=SYSTEM_ID,
+                password=PASSWORD, binds=binds, account=f'system_type = "{node}"\n{account}', short_code=SHORT_CODE,
             )
         )  # fmt: skip
         self._process: asyncio.subprocess.Process | None = None
@@ -116,7 +123,7 @@ class PlatformProcess:
     async def start(self) -> None:
         """Return once it runs; its binds may come up later. Raises Died."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, *self._program, "-c", str(self._config), stderr=asyncio.subprocess.PIPE,
+            sys.executable, *self._program, "-c", str(self._config), *self._options, stderr=asyncio.subprocess.PIPE,
             cwd=ROOT,
         )  # fmt: skip
         self._admin = ""

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -157,12 +155,11 @@ class Soak(Crash):
             self.resident.append(self.platform.rss_octets())
             await asyncio.sleep(MEMORY_EVERY_S)
 
-    def _judge(self, simulator: Simulator) -> Verdict:
-        verdict = super()._judge(simulator)
+    async def _judge(self, simulator: Simulator) -> Verdict:
+        verdict = await super()._judge(simulator)
         violations = verdict.violations
-        with closing(sqlite3.connect(f"file:{self.platform.database}?mode=ro", uri=True)) as database:
-            known = {id for (ids,) in database.execute("SELECT smsc_ids FROM outbox") for id in ids.split()}
-            waiting = database.execute("SELECT id FROM outbox WHERE state = 'sent' AND settle <> ''").fetchall()
+        known = {id for (ids,) in await self.rows.query("SELECT smsc_ids FROM outbox") for id in ids.split()}
+        waiting = await self.rows.query("SELECT id FROM outbox WHERE state = 'sent' AND settle <> ''")
         copies = [mt for mt in simulator.record.mt if str(mt.id) not in known]
         violations += [
             f"accepted twice though it was answered: {mt.id} to {mt.to}" for mt in copies if self._heard.surely(mt.id)
