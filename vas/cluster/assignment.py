@@ -55,9 +55,9 @@ class _Spread:
         for node in self.nodes:
             while self._count[node] > self._part[node]:
                 held = [place for place, holder in self.had.items() if holder == node]
-                del self.had[
-                    self._counted(max(held, key=lambda it: (self._of_account[node, it.account], it)), node, -1)
-                ]
+                place = max(held, key=lambda it: (self._of_account[node, it.account], it))
+                del self.had[place]
+                self._counted(place, node, -1)
 
     def give_free(self) -> None:
         """Give what nobody has to who has room: rather to one with few of its account."""
