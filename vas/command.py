@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from hashlib import blake2b
 
 import structlog
@@ -36,6 +37,8 @@ class Command:
         self._came = inbound
         """Of a long message, the one part."""
         self.answer = answer
+        self.answer_by_s = time.monotonic() + core.rules(inbound.account).smsc_response_timer.total_seconds() / 2
+        """By time.monotonic(): half the SMSC's response timer after it came."""
         self.asked = False
         """The other session's peer was asked for a sign of life, so its answer counts as confirmed if it gave one."""
         self.received_ms = milliseconds(inbound.received_at)

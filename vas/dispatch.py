@@ -3,7 +3,8 @@
     receive ─▶ waiting ─▶ batch ─▶ COMMIT ─▶ deliver_sm_resp, outbox, calls
 
 Order is the order of arrival. A bounded number of commands is unfinished at any time (`credits`): past
-it a command's answer waits, up to half the SMSC's response timer, and then says throttled.
+it a command's answer waits, up to half the SMSC's response timer, and then says throttled. So it does where the store
+is slow; where it is known not to be there, what comes in is refused for now, at once.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 import structlog
 
+from vas.cluster.grace import Grace
 from vas.command import Command
 from vas.core import Core
 from vas.errors import StoreError
@@ -31,19 +34,23 @@ class Dispatch:
     """The batch loop. A `vas.messages.Receiver` for what comes in; `submit` for all other works."""
 
     def __init__(
-        self, core: Core, store: Store, effects: Effects, ask_alive: Callable[[int], Awaitable[bool]], *,
+        self, core: Core, store: Store, effects: Effects, ask_alive: Callable[[int], Awaitable[bool]], grace: Grace, *,
         new_session: Callable[[], int], batch_limit: int = 500, credits: int = 2_000, backlog_limit: int = 20_000,
+        commit_within: timedelta = timedelta(0),
     ) -> None:  # fmt: skip
+        """`commit_within`: how long the store may take for a batch, for which a command must have time left."""
         self._core = core
         self._store = store
         self._effects = effects
         self._ask_alive = ask_alive
+        self._grace = grace
         self._new_session = new_session
         self._batch_limit = batch_limit
         self._credits = credits
         self._backlog_limit = backlog_limit
+        self._commit_s = commit_within.total_seconds()
         self._queue: deque[Task] = deque()
-        self._held: deque[tuple[float, Command]] = deque()
+        self._held: deque[Command] = deque()
         self._inside = 0
         self._running: asyncio.Task[None] | None = None
         self._saving = SaveSessions(core.sessions)
@@ -62,7 +69,7 @@ class Dispatch:
     def session_closed(self, session: int) -> None:
         self._core.sessions.closed(session)
         # Nobody hears our answer to these any more; the SMSC delivers them again.
-        self._held = deque(held for held in self._held if held[1].inbound.session != session)
+        self._held = deque(held for held in self._held if held.inbound.session != session)
 
     def session_confirmed(self, session: int, ordinal: int) -> None:
         self._core.sessions.confirm(session, ordinal)
@@ -73,13 +80,12 @@ class Dispatch:
     def receive(self, inbound: Inbound, answer: Answer) -> None:
         command = Command(self._core, inbound, answer)
         self.received += 1
-        if self.closing:
+        if self.closing or self._store.outage:
             command.refuse("later")
         elif self._held or self._full:
-            patience_s = self._core.rules(inbound.account).smsc_response_timer.total_seconds() / 2
-            self._held.append((time.monotonic() + patience_s, command))
+            self._held.append(command)
             if len(self._held) > self._credits:
-                self._held.popleft()[1].refuse("throttled")
+                self._held.popleft().refuse("throttled")
         else:
             self._enter(command)
 
@@ -117,22 +123,38 @@ class Dispatch:
             # What this turn of the event loop has still to read belongs into the same batch.
             await asyncio.sleep(0)
             while self._queue:
-                tasks = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
+                tasks = self._next()
                 if self._core.sessions.unsaved:
                     tasks.append(self._saving)
-                await self._commit(tasks)
+                if tasks:
+                    await self._commit(tasks)
                 self._admit()
         finally:
             self._running = None
             if self._queue:
                 self._running = asyncio.get_running_loop().create_task(self._run())
 
+    def _next(self) -> list[Task]:
+        """What goes into the next batch; a command for which there is no time left is refused."""
+        latest_s = time.monotonic() + self._commit_s
+        tasks: list[Task] = []
+        while self._queue and len(tasks) < self._batch_limit:
+            task = self._queue.popleft()
+            if isinstance(task, Command) and task.answer_by_s < latest_s:
+                self._inside -= 1
+                task.refuse("later" if self._grace.away else "throttled")
+            else:
+                tasks.append(task)
+        return tasks
+
     async def _commit(self, tasks: list[Task]) -> None:
         began = time.perf_counter()
         try:
             outcomes = await self._store.commit(tasks)
+            if None in outcomes:
+                self._grace.committed()
         except StoreError as error:
-            log.error("store.failed", error=str(error), units=len(tasks))
+            self._grace.failed(error)
             outcomes = [error] * len(tasks)
         self._core.metrics.commit_seconds.observe(time.perf_counter() - began)
         self._core.metrics.batch_units.observe(len(tasks))
@@ -187,11 +209,13 @@ class Dispatch:
 
     def _admit(self) -> None:
         """Let in what was held, as far as there is room; refuse what has waited too long."""
-        now = time.monotonic()
+        now_s = time.monotonic()
+        while self._held and self._store.outage:
+            self._held.popleft().refuse("later")
         while self._held and not self._full:
-            self._enter(self._held.popleft()[1])
-        while self._held and self._held[0][0] <= now:
-            self._held.popleft()[1].refuse("throttled")
+            self._enter(self._held.popleft())
+        while self._held and self._held[0].answer_by_s <= now_s + self._commit_s:
+            self._held.popleft().refuse("throttled")
 
     def tick(self) -> None:
         """Called a few times a second: what must not wait for the next command."""

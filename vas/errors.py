@@ -11,7 +11,8 @@ VasError
 │   └── TalkChanged
 ├── StoreError         the engine failed, never the handler: the whole batch is refused for now
 │   ├── StoreUnusable  nothing will help but a person
-│   └── CommitUnknown  the engine looks before it says anything
+│   ├── CommitUnknown  the engine looks before it says anything
+│   └── Fenced         the other nodes hold this one for dead: it writes nothing more under its present id
 └── SmppError          carries the command_status that the peer is answered with
 """
 
@@ -72,6 +73,10 @@ class StoreUnusable(StoreError):
 
 class CommitUnknown(StoreError):
     """A COMMIT failed and nobody knows yet whether it happened."""
+
+
+class Fenced(StoreError):
+    """The other nodes have given this one up: nothing of the batch is written."""
 
 
 class SmppError(VasError):

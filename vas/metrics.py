@@ -131,6 +131,15 @@ class Metrics:
         self.dead_letters = LabelledCounter(
             "vas_dead_letters_total", "Units that failed and became dead letters.", ("service",), registry=self.registry
         )
+        self.store_up = Gauge(
+            "vas_store_up", "1: the last thing that was tried was committed; 0: nothing can be.", registry=self.registry
+        )
+        self.store_outages = Counter(
+            "vas_store_outages_total", "Times that nothing could be committed any more.", registry=self.registry
+        )
+        self.store_down_seconds = Counter(
+            "vas_store_down_seconds_total", "Time in which nothing could be committed.", registry=self.registry
+        )
         self.outbox_queued = Gauge("vas_outbox_queued", "Messages that wait to be submitted.", registry=self.registry)
         self.unfinished_commands = Gauge(
             "vas_unfinished_commands", "Commands received and not yet answered.", registry=self.registry

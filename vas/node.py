@@ -18,6 +18,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from vas.calls import Calls
+from vas.cluster.grace import Grace, Links
 from vas.cluster.member import Alone, Member
 from vas.core import AccountRules, Core, PartLimits, WaitingParts
 from vas.dispatch import Dispatch
@@ -40,7 +41,7 @@ log = structlog.get_logger()
 TICK_S = 0.1
 
 
-class RunningGateway(Gateway, Protocol):
+class RunningGateway(Gateway, Links, Protocol):
     """A gateway that can be started and stopped."""
 
     async def start(self) -> None: ...
@@ -61,6 +62,9 @@ class Setup:
     help_per_hour: int = 3
     credits: int = 2_000
     batch_limit: int = 500
+    commit_within: timedelta = timedelta(0)
+    """How long the store may take for a batch; zero: it knows no limit."""
+    db_grace: timedelta = timedelta(seconds=60)
     keep: timedelta = timedelta(days=90)
     seen_for: timedelta = timedelta(hours=72)
     parts: PartLimits = field(default_factory=PartLimits)
@@ -103,9 +107,12 @@ class Node:
             parts=WaitingParts(setup.parts), member=self.member,
             text_of=lambda account, parts: self.gateway.text_of(account, parts),
         )  # fmt: skip
+        self.grace = Grace(
+            self.store, lambda task: self.dispatch.submit(task), lambda: self.gateway, self.metrics, setup.db_grace
+        )
         self.dispatch = Dispatch(
-            self.core, self.store, self, self._ask_alive, new_session=self.store.new_id,
-            batch_limit=setup.batch_limit, credits=setup.credits,
+            self.core, self.store, self, self._ask_alive, self.grace, new_session=self.store.new_id,
+            batch_limit=setup.batch_limit, credits=setup.credits, commit_within=setup.commit_within,
         )  # fmt: skip
         self.gateway = self._make_gateway(self.dispatch)
         self.outbox = Outbox(self.core, self.gateway, self.dispatch.submit)
@@ -154,7 +161,7 @@ class Node:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self.setup.tick_s)
-            for part in (self.dispatch, self.outbox, self.schedule, self.parts, self.housekeeping):
+            for part in (self.grace, self.dispatch, self.outbox, self.schedule, self.parts, self.housekeeping):
                 try:
                     part.tick()
                 except Exception as error:
@@ -210,6 +217,7 @@ class Node:
             self._ticker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticker
+            await self.grace.stop()
             await self.gateway.stop()
             await self.calls.stop()
             self.dispatch.tick()
