@@ -12,9 +12,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from tests.core.toys import CODE, LAN, LAN_NUMBER, Toy, noted, purse, rows
@@ -91,10 +89,8 @@ async def test_a_database_of_the_version_before_is_brought_up_to_date_with_all_t
 
 def old_database(path: Path) -> None:
     """What revision 0001 would have left: a command, and its answer that has not left."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrate.__file__).with_name("migrations")))
-    config.attributes["url"] = f"sqlite:///{path}"
-    command.upgrade(config, "0001")
+    with sa.create_engine(f"sqlite:///{path}").connect() as old:
+        migrate.run(old, migrate.unheard, to="0001")
     shard, digits, now_ms = shard_of(LAN_NUMBER.digits), LAN_NUMBER.digits, int(MORNING.timestamp() * 1000)
     came = (shard, digits, 1, "sms", "test", 1, 1, now_ms, CODE, "NOTE old", "toy", "note", "", "answered", "done")
     goes = (shard, digits, 2, 1, digits, "toy", "sms", CODE, "test", "from before", "done", b"", "", False, True)

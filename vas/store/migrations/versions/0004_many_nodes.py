@@ -36,3 +36,5 @@ def upgrade() -> None:
     op.add_column("job", sa.Column("owner", sa.BigInteger(), nullable=True))
     if op.get_bind().dialect.name == "postgresql":
         op.create_index("seen_key", "seen", ["key"], unique=True)
+        for log in ("inbox", "outbox"):
+            op.execute(f"CREATE TABLE {log}_rest PARTITION OF {log} DEFAULT")
