@@ -183,6 +183,16 @@ class SmppGateway:
     def send(self, message: Outbound, done: Sent) -> None:
         """Take a message, in order, without waiting; `done` is called exactly once, later, in the event loop."""
         self.backlog += 1
+        accounts, reply = self._way(message)
+        now = self.now()
+        Sending(self, message, accounts, reply, done, now).begin(now)
+
+    def carries(self, message: Outbound) -> bool:
+        """Whether an account that may carry it could submit it now."""
+        return any(account.up for account in self._way(message)[0])
+
+    def _way(self, message: Outbound) -> tuple[list[Account], bool]:
+        """The accounts that may carry a message, the preferred one first, and whether it goes with the replies."""
         reply = message.reply
         if message.session:
             accounts = [account for account in self._accounts.values() if account.has(message.session)]
@@ -194,8 +204,7 @@ class SmppGateway:
             accounts = [self._accounts[name] for name in way.accounts if name in self._accounts] or self._any()
         if message.push:
             accounts = [account for account in accounts if account.settings.interface_version != "3.3"]
-        now = self.now()
-        Sending(self, message, accounts, reply, done, now).begin(now)
+        return accounts, reply
 
     def _any(self) -> list[Account]:
         """All accounts, the least loaded of those that are up first."""

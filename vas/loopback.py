@@ -33,6 +33,9 @@ class Loopback:
     async def ask_alive(self, session: int) -> bool:
         return True
 
+    def carries(self, message: Outbound) -> bool:
+        return self._network.carries(message)
+
     def text_of(self, account: str, parts: Sequence[Part]) -> str:
         return b"".join(part.octets for part in parts).decode()
 

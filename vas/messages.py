@@ -216,6 +216,9 @@ class Gateway(Protocol):
     def backlog(self) -> int:
         """Messages taken and not yet done."""
 
+    def carries(self, message: Outbound) -> bool:
+        """Whether an account that may carry it could submit it now: where nodes share a database, else another may."""
+
     async def ask_alive(self, session: int) -> bool:
         """Make the peer of a session answer something; False if it has none (any more) or stays silent."""
 

@@ -140,6 +140,8 @@ class Network:
         """Everything the platform handed over, screens included."""
         self.outcome: Callable[[Outbound], SendOutcome] = lambda message: SendOutcome.SENT
         """What the SMSC makes of a submission; replace it to refuse some."""
+        self.carries: Callable[[Outbound], bool] = lambda message: True
+        """What could leave from here; the rest waits for another node of the same database."""
         self.segments: Callable[[Outbound], int] = lambda message: 1
         """Into how many segments a message is cut; each has an id, the first one the message's own."""
         self.receipts = True
