@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -97,14 +98,18 @@ class NodeOperations:
         seconds = max((now.at_ms - before.at_ms) / 1000, SAMPLE_S)
         p50, p95, p99 = (_quantile(node.metrics.latency_seconds, share) for share in (0.50, 0.95, 0.99))
         oldest_ms = node.outbox.oldest_ms
+        away = node.grace.away
         return Overview(
             version("vas"), timedelta(milliseconds=now.at_ms - node.started_ms),
             (now.received - before.received) / seconds, (now.sent - before.sent) / seconds,
             node.outbox.backlog, timedelta(milliseconds=now.at_ms - oldest_ms) if oldest_ms else None,
             node.dispatch.unfinished, p50, p95, p99,
+            timedelta(seconds=time.monotonic() - away.since_s) if away else None, away.why if away else "",
         )  # fmt: skip
 
     async def store_writable(self) -> bool:
+        if self._node.grace.away is not None:
+            return False
         try:
             async with asyncio.timeout(WRITABLE_WITHIN_S):
                 await self._node.run(Statement("SELECT 1"))

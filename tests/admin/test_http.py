@@ -92,7 +92,7 @@ async def test_the_overview_has_units_that_people_read(world: World) -> None:
     assert await (await world.get("/admin/v1/overview", "viewer")).json() == {
         "version": "1.2.3", "uptime_seconds": 3600.0, "binds_up": 1, "binds": 2, "received_per_second": 10.5,
         "sent_per_second": 9.5, "queued": 7, "oldest_queued_seconds": 2.0, "unfinished": 4, "latency_p50_ms": 3.0,
-        "latency_p95_ms": 9.0, "latency_p99_ms": None,
+        "latency_p95_ms": 9.0, "latency_p99_ms": None, "store_down_seconds": None, "store_error": "",
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from vas.admin.accounts import (
     stop_account,
 )
 from vas.admin.audit import REQUEST_ID, list_audit
-from vas.admin.authentication import DESK, Failures, authentication
+from vas.admin.authentication import DESK, KEYS, Failures, Keys, authentication
 from vas.admin.dead_letters import get_dead_letter, list_dead_letters, replay_dead_letter
 from vas.admin.desk import Desk
 from vas.admin.health import get_overview, healthz, list_binds, metrics, readyz
@@ -100,6 +100,7 @@ def create_app(desk: Desk) -> web.Application:
         client_max_size=BODY_OCTETS,
     )
     app[DESK] = desk
+    app[KEYS] = Keys()
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, operation.handle)
     app.router.add_get("/metrics", metrics, allow_head=False)

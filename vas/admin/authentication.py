@@ -22,7 +22,7 @@ from vas.admin.desk import Desk
 from vas.admin.openapi import Operation
 from vas.admin.problems import Handler, Problem
 from vas.admin.roles import SCOPES, Role
-from vas.errors import ConfigError
+from vas.errors import ConfigError, StoreError
 from vas.store.ids import milliseconds
 
 log = structlog.get_logger()
@@ -76,6 +76,29 @@ class Failures:
         return since + self._SPAN - now if failed >= self._ALLOWED else None
 
 
+class Keys:
+    """The usable keys: as the store says, or while it does not answer as it said last, if that is not long ago."""
+
+    _KNOWN_FOR = timedelta(hours=1)
+
+    def __init__(self) -> None:
+        self._known: list[store.KeyRow] = []
+        self._as_of: datetime | None = None
+
+    async def usable(self, desk: Desk) -> list[store.KeyRow]:
+        """Raises StoreError if there is no answer, and none that may be gone by."""
+        try:
+            self._known = await store.usable_keys(desk.reader)
+            self._as_of = desk.now()
+        except StoreError:
+            if self._as_of is None or desk.now() - self._as_of > self._KNOWN_FOR:
+                raise
+        return self._known
+
+
+KEYS = web.AppKey("keys", Keys)
+
+
 def authentication(failures: Failures) -> Middleware:
     """Let a request through to its operation if its key's role holds the scope."""
 
@@ -106,7 +129,7 @@ async def _caller(request: web.Request) -> Caller | None:
         return None
     presented = digest(key)
     found = None
-    for stored in await store.usable_keys(request.app[DESK].reader):
+    for stored in await request.app[KEYS].usable(request.app[DESK]):
         if hmac.compare_digest(stored.hash, presented):
             found = Caller(stored.name, stored.role)
     return found

@@ -274,6 +274,10 @@ class Overview(msgspec.Struct, frozen=True):
     """From a deliver_sm to the submit_sm_resp of its reply; None: nothing measured yet."""
     latency_p95: timedelta | None
     latency_p99: timedelta | None
+    store_down: timedelta | None = None
+    """For how long nothing could be written; None: it can …"""
+    store_error: str = ""
+    """… and why."""
 
 
 class ReplayedReply(msgspec.Struct, frozen=True):

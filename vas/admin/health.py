@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BeforeValidator, ConfigDict
 
 from vas.admin.authentication import DESK
-from vas.admin.desk import BOUND, AccountNow
+from vas.admin.desk import BOUND, AccountNow, Overview
 from vas.admin.problems import Flaw, Problem
 from vas.admin.values import Model
 
@@ -44,10 +44,16 @@ async def readyz(request: web.Request) -> Ready:
     operations = desk.operations
     flaws, degraded = _unbound(desk.accounts.now(), desk.accounts.routes())
     if not await operations.store_writable():
-        flaws.append(Flaw(where="store", message="It cannot be written."))
+        flaws.append(Flaw(where="store", message=_not_written(operations.overview())))
     if flaws:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready.", errors=flaws)
     return Ready(degraded=degraded)
+
+
+def _not_written(overview: Overview) -> str:
+    if overview.store_down is None:
+        return "It cannot be written."
+    return f"It cannot be written, for {overview.store_down.total_seconds():.0f} s: {overview.store_error}"
 
 
 def _unbound(accounts: Sequence[AccountNow], routes: Sequence[Sequence[str]]) -> tuple[list[Flaw], list[Flaw]]:
@@ -100,6 +106,10 @@ class OverviewNow(Model):
     """From a deliver_sm to the submit_sm_resp of its reply; null: nothing measured yet."""
     latency_p95_ms: float | None
     latency_p99_ms: float | None
+    store_down_seconds: float | None
+    """For how long nothing could be written; null: it can."""
+    store_error: str
+    """Why nothing can be written; empty: it can."""
 
 
 async def get_overview(request: web.Request) -> OverviewNow:
@@ -119,6 +129,8 @@ async def get_overview(request: web.Request) -> OverviewNow:
         latency_p50_ms=_milliseconds(overview.latency_p50),
         latency_p95_ms=_milliseconds(overview.latency_p95),
         latency_p99_ms=_milliseconds(overview.latency_p99),
+        store_down_seconds=None if overview.store_down is None else overview.store_down.total_seconds(),
+        store_error=overview.store_error,
     )
 
 

@@ -79,9 +79,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         headers = {name: value for name, value in error.headers.items() if name in _SAID_BY_HTTP}
         return Problem(HTTPStatus(error.status), headers=headers).response()
-    except StoreError:
-        log.warning("admin.store_failed", exc_info=True)
-        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The store does not answer now.").response()
+    except StoreError as error:
+        log.warning("admin.store_failed", error=str(error))
+        said = "The store cannot be reached or written now; it is tried again all the time. /readyz says why."
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, said).response()
     except Exception:
         log.exception("admin.failed")
         return Problem(HTTPStatus.INTERNAL_SERVER_ERROR).response()

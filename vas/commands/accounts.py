@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ def accounts(context: typer.Context, url: Url = "", key_file: KeyFile = None, co
     """Show every SMSC account: its state, its binds, its pace, what waits."""
     with plain_errors():
         if context.invoked_subcommand is None:
-            _show(desk(url, key_file, config).get("/admin/v1/accounts"))
+            asked = desk(url, key_file, config)
+            _show(asked.get("/admin/v1/accounts"))
+            _show_store(asked.get("/admin/v1/overview"))
         elif any(_was_typed(context, name) for name in context.params):
             # The order has options of its own, and would else go to another platform than was named.
             raise VasError(f"options go behind the order: vas accounts {context.invoked_subcommand} NAME --url …")
@@ -115,6 +117,13 @@ def _show(found: list[dict[str, Any]]) -> None:
             f"{counters['throttled']:,}", f"{counters['timeouts']:,}",
         )  # fmt: skip
     _print(table, [(account["name"], account) for account in found])
+
+
+def _show_store(overview: dict[str, Any]) -> None:
+    if overview["store_error"]:
+        since = timedelta(seconds=round(overview["store_down_seconds"]))
+        said = f"[red]the store is down[/], for {since}: {escape(overview['store_error'])}"
+        Console(highlight=False).print(said, soft_wrap=True)
 
 
 def _print(table: Table, found: list[tuple[str, dict[str, Any]]]) -> None:
