@@ -138,6 +138,16 @@ class PlatformProcess:
             await self._reading
             raise Died("\n".join([*self.unparsed[-20:], *(str(event) for event in self.log[-5:])]))
 
+    async def command(self, *words: str) -> None:
+        """Another command of `vas` with the same settings, such as `db upgrade`. Raises Died with what it said."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "vas", *words, "-c", str(self._config), stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT, cwd=ROOT,
+        )  # fmt: skip
+        said, _ = await process.communicate()
+        if process.returncode:
+            raise Died(said.decode(errors="replace"))
+
     async def _read(self, running: asyncio.Event) -> None:
         assert self._process is not None and self._process.stderr is not None
         async for line in self._process.stderr:
@@ -203,15 +213,14 @@ class PlatformProcess:
 
     async def metrics(self) -> dict[str, float]:
         """What /metrics tells, by name and labels as they stand there."""
-        key = self._key_file.read_text().strip()
-        headers = {"Authorization": f"Bearer {key}"}
-        async with (
-            aiohttp.ClientSession(headers=headers) as http,
-            http.get(f"{self._admin}/metrics") as response,
-        ):
-            response.raise_for_status()
-            lines = (await response.text()).splitlines()
+        lines = (await self.exposition()).splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines) if name[:1] != "#"}
+
+    async def exposition(self) -> str:
+        """/metrics, as Prometheus reads it."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self._admin}/metrics") as response:
+            response.raise_for_status()
+            return await response.text()
 
 
 def cpu_s(task: Path) -> float:
