@@ -31,6 +31,8 @@ class Verdict(NamedTuple):
     repeated: int
     """… beyond one for each message: submit_sm whose answer a crash swallowed."""
     violations: list[str]
+    moved: int = 0
+    """Commands that the SMSC brought to more than one node."""
 
 
 class Kept(NamedTuple):

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -52,23 +53,39 @@ class Plan(NamedTuple):
     program: Sequence[str] = PROGRAM
     rest_s: float = 60.0
     """How long it may take to come to rest; past it, what is not done never will be."""
+    friends: int = 0
+    """Whom all subscribers ask together; 0: each has friends of their own."""
+
+
+class Trouble:
+    """A time in which the SMSC may not have heard what it was answered."""
+
+    def __init__(self) -> None:
+        self.began = datetime.now(UTC)
+        self.ended = datetime.max.replace(tzinfo=UTC)
+
+    def is_over(self) -> None:
+        self.ended = datetime.now(UTC) + timedelta(seconds=RECOVERY_S)
 
 
 class Subscriber:
     """Sends the same command again and again: as fast as it is answered with ids, after a pause without."""
 
-    def __init__(self, index: int, pause_s: float) -> None:
+    def __init__(self, index: int, pause_s: float, friends: int = 0) -> None:
         self.number = f"849{index:08}"
         self._index = index
+        self._friends = friends
         self._pause = timedelta(seconds=pause_s)
         self._friend = 0
         self.mo: Mo | None = None
 
     @property
     def text(self) -> str:
+        if self._friends:
+            return f"CM 03{(self._index + self._friend) % self._friends:08}"
         return f"CM 03{self._index:05}{self._friend:03}"
 
-    def may_repeat(self, now: datetime, faults: list[datetime], *, with_ids: bool) -> bool:
+    def may_repeat(self, now: datetime, troubles: list[Trouble], *, with_ids: bool) -> bool:
         """Whether the next command is due; without ids, to another friend if the last answer is doubtful."""
         if self.mo is None:
             return True
@@ -81,7 +98,7 @@ class Subscriber:
         sure = answered + timedelta(seconds=SURE_S)
         if now < answered + self._pause:
             return False
-        if any(self.mo.attempts[0].at <= fault <= sure for fault in faults):
+        if any(trouble.began <= sure and self.mo.attempts[0].at <= trouble.ended for trouble in troubles):
             self._friend += 1
         return True
 
@@ -101,9 +118,10 @@ class Crash:
         self._folder = folder
         self._told = told
         self._random = random.Random(plan.seed)
-        self._faults: list[datetime] = []
+        self._troubles: list[Trouble] = []
         self._subscribers = [
-            Subscriber(index, self._random.uniform(SURE_S, 2 * SURE_S)) for index in range(plan.subscribers)
+            Subscriber(index, self._random.uniform(SURE_S, 2 * SURE_S), plan.friends)
+            for index in range(plan.subscribers)
         ]
         self._loading = True
         self.restart_s: list[float] = []
@@ -162,7 +180,7 @@ class Crash:
             for subscriber in self._subscribers:
                 if simulator.smsc.delivery.owed >= self._plan.outstanding:
                     break
-                if subscriber.may_repeat(now, self._faults, with_ids=self._plan.with_ids):
+                if subscriber.may_repeat(now, self._troubles, with_ids=self._plan.with_ids):
                     (subscriber.mo,) = simulator.phone(subscriber.number).text(subscriber.text, SHORT_CODE)
             # Those who had no turn come first in the next one.
             self._random.shuffle(self._subscribers)
@@ -173,24 +191,32 @@ class Crash:
             await self._answering(simulator)
             up_s = self._random.uniform(*self._plan.up_s)
             await asyncio.sleep(up_s / 2)
-            self._faults.append(datetime.now(UTC))
-            await self._lose_answers(simulator)
+            with self._trouble():
+                await self._lose_answers(simulator)
             await asyncio.sleep(up_s / 2)
             if self.throttles and number % 2 == 0:
                 # Replies pile up, so that the kill finds some that were committed and have not left.
                 simulator.verdict = lambda pdu: RTHROTTLED
                 await asyncio.sleep(THROTTLED_S)
             self._told(f"{number + 1} of {self._plan.kills}")
-            self._faults.append(datetime.now(UTC))
             began = time.monotonic()
-            await self._strike()
-            self._faults.append(datetime.now(UTC) + timedelta(seconds=RECOVERY_S))
+            with self._trouble():
+                await self._strike()
             simulator.verdict = lambda pdu: 0
             if not self.platform.running:
                 await self.platform.start()
             await self._answering(simulator)
             self.restart_s.append(time.monotonic() - began)
         await asyncio.sleep(0.5 if self._plan.with_ids else 2 * SURE_S)
+
+    @contextmanager
+    def _trouble(self) -> Iterator[None]:
+        trouble = Trouble()
+        self._troubles.append(trouble)
+        try:
+            yield
+        finally:
+            trouble.is_over()
 
     async def _lose_answers(self, simulator: Simulator) -> None:
         """The SMSC hears nothing for a moment, then the line falls: what was answered meanwhile is delivered again."""

@@ -4,7 +4,7 @@ Links fall and come back, singly and all together; the SMSC throttles, refuses f
 delivers twice, loses our answers, spoils PDUs, and sends receipts early, late, twice and by another bind.
 
 The promise is that of bench.check, and one more: what was accepted twice was not answered the first time. A submit_sm
-counts as unanswered if no response was written, or if its link ended within HEARD_WITHIN of the response.
+counts as unanswered if no response was written, or if its link ended soon after the response.
 """
 
 from __future__ import annotations
@@ -15,17 +15,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
 
 from bench.check import SHOWN, Verdict
 from bench.crash import TICK_S, Crash, Plan
+from bench.histories import Wire
 from bench.process import SHORT_CODE
-from gateway.pdus.pdu import SubmitSmResp, decode, header
 from gateway.simulator import Simulator
 from gateway.simulator.faults import Fault
-from gateway.simulator.session import Session
 
-HEARD_WITHIN = timedelta(seconds=1)
 MEMORY_EVERY_S = 2.0
 GROWTH_MAX = 0.15
 """By how much resident memory may grow from the middle of a soak to its end."""
@@ -56,35 +53,6 @@ FAULTS = (
     Fault(kind="receipt_data_sm", every=11),
     Fault(kind="receipt_late", every=13, seconds=0.5, until=2.0),
 )
-
-
-class Heard:
-    """Which submit_sm_resp can have been heard: written, on a link that stood long enough afterwards."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self._answered: dict[int, tuple[int, datetime]] = {}
-        self._ended: dict[int, datetime] = {}
-        self._disconnected = simulator.smsc.disconnected
-        simulator.smsc.tape = self._frame
-        simulator.smsc.disconnected = self._gone  # type: ignore[method-assign]
-
-    def _frame(self, session: Session, way: Literal["in", "out"], frame: bytes) -> None:
-        if way == "in" or header(frame)[1] != SubmitSmResp.command_id:
-            return
-        response = decode(frame)
-        if isinstance(response, SubmitSmResp) and response.message_id:
-            self._answered[int(response.message_id)] = (session.id, datetime.now(UTC))
-
-    def _gone(self, session: Session) -> None:
-        self._ended[session.id] = datetime.now(UTC)
-        self._disconnected(session)
-
-    def surely(self, message_id: int) -> bool:
-        """Whether the response with this id has come to the platform."""
-        if message_id not in self._answered:
-            return False
-        session, at = self._answered[message_id]
-        return session not in self._ended or self._ended[session] > at + HEARD_WITHIN
 
 
 class Soak(Crash):
@@ -129,7 +97,7 @@ class Soak(Crash):
             await asyncio.sleep(TICK_S)
 
     async def _kill(self, simulator: Simulator) -> None:
-        self._heard = Heard(simulator)
+        self._wire = Wire(simulator)
         await self._answering(simulator)
         faults = [simulator.faults.add(fault) for fault in self._chosen]
         watching = asyncio.create_task(self._watch_memory())
@@ -162,7 +130,9 @@ class Soak(Crash):
         waiting = await self.rows.query("SELECT id FROM outbox WHERE state = 'sent' AND settle <> ''")
         copies = [mt for mt in simulator.record.mt if str(mt.id) not in known]
         violations += [
-            f"accepted twice though it was answered: {mt.id} to {mt.to}" for mt in copies if self._heard.surely(mt.id)
+            f"accepted twice though it was answered: {mt.id} to {mt.to}"
+            for mt in copies
+            if self._wire.surely_heard(mt.id)
         ][:SHOWN]
         violations += [f"receipt that settled nothing: {id}" for (id,) in waiting][:SHOWN]
         if self.growth > GROWTH_MAX:
