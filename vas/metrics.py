@@ -184,3 +184,24 @@ class Metrics:
 
     def _of_account(self, kind: type[K], name: str, documentation: str) -> K:
         return kind(name, documentation, ("account",), registry=self.registry)
+
+
+class NodesMetrics:
+    """What a node that shares a database tells of itself and the others."""
+
+    def __init__(self) -> None:
+        self.nodes_alive = Gauge("vas_nodes_alive", "Nodes of this database whose lease is not over.", registry=None)
+        self.lease_left_seconds = Gauge(
+            "vas_lease_left_seconds", "For how long this node may still send without being renewed.", registry=None
+        )
+        self.binds_leased = Gauge(
+            "vas_binds_leased", "Binds of an account that are this node's to make.", ("account",), registry=None
+        )
+        self.given_up = Counter(
+            "vas_nodes_given_up_total", "Nodes whose binds and messages this one gave to the others.", registry=None
+        )
+
+    def register(self, registry: CollectorRegistry) -> None:
+        """Have them shown; a registry takes them once."""
+        for metric in (self.nodes_alive, self.lease_left_seconds, self.binds_leased, self.given_up):
+            registry.register(metric)

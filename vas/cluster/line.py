@@ -1,0 +1,106 @@
+"""A connection of its own to the shared database, for what must not wait behind the commands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from vas.errors import StoreError
+from vas.store.sql import Query
+
+CHANNEL = "vas_nodes"
+"""On which nodes tell one another that something about them has changed."""
+_BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)  # TimeoutError is an OSError
+
+
+class Line:
+    """Made when it is first needed, and again after it broke. One question at a time."""
+
+    def __init__(self, url: str, name: str, within_s: float, hint: Callable[[], None] | None = None) -> None:
+        """`name` is what the database's administrator sees; nothing may take longer than `within_s`.
+
+        `hint` is called in the event loop when another node has changed something; it may be called for nothing,
+        and is once after every new connection.
+        """
+        self._url = url
+        self._name = name
+        self._within_s = within_s
+        self._hint = hint
+        self._lock = asyncio.Lock()
+        self._connection: asyncpg.Connection[Any] | None = None
+
+    async def ask(self, query: Query, **values: object) -> list[tuple[Any, ...]]:
+        """The rows of a statement that is a transaction of its own. Raises StoreError."""
+        async with self._lock, self._connected() as connection:
+            return await _rows(connection, query, values)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Ask]:
+        """Several statements, all or none. Raises StoreError."""
+        async with self._lock, self._connected() as connection, connection.transaction():
+            yield Ask(connection)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+        loop, whole = asyncio.get_running_loop(), False
+        timer: asyncio.TimerHandle | None = None
+        try:
+            connection = self._connection = self._connection or await self._connect()
+            # Terminated rather than cancelled: a cancel asks over another connection, which hangs where this one does.
+            timer = loop.call_later(self._within_s, connection.terminate)
+            yield connection
+            whole = True
+        except _BROKEN as error:
+            raise StoreError(f"the shared database: {error or type(error).__name__}") from error
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if not whole and self._connection is not None:
+                self._connection.terminate()
+                self._connection = None
+
+    async def _connect(self) -> asyncpg.Connection[Any]:
+        within_ms = str(int(self._within_s * 1000))
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(
+            self._url,
+            timeout=self._within_s,
+            server_settings={
+                "application_name": self._name,
+                "statement_timeout": within_ms,
+                "idle_in_transaction_session_timeout": within_ms,
+            },
+        )
+        if self._hint is not None:
+            await connection.add_listener(CHANNEL, self._told)
+            self._hint()
+        return connection
+
+    def _told(self, *_: object) -> None:
+        assert self._hint is not None
+        self._hint()
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.close(timeout=self._within_s)
+            except _BROKEN:
+                connection.terminate()
+
+
+class Ask:
+    """The statements of one transaction."""
+
+    def __init__(self, connection: asyncpg.Connection[Any]) -> None:
+        self._connection = connection
+
+    async def __call__(self, query: Query, **values: object) -> list[tuple[Any, ...]]:
+        return await _rows(self._connection, query, values)
+
+
+async def _rows(connection: asyncpg.Connection[Any], query: Query, values: dict[str, object]) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in await connection.fetch(query.text, *query.params(**values))]
