@@ -54,11 +54,11 @@ reconnect_max = "1s"
 enabled = true
 short_codes = ["{short_code}"]
 ussd = "*105"
-daily_limit = 1000
+daily_limit = {daily_limit}
 weekly_limit = 1000
 monthly_limit = 1000
 pair_pause = "0s"
-received_daily_limit = 1000
+received_daily_limit = {received_daily_limit}
 """
 
 
@@ -97,6 +97,8 @@ class PlatformProcess:
         url: str = "",
         node: str = "",
         store: str = "",
+        daily_limit: int = 1000,
+        received_daily_limit: int = 1000,
     ) -> None:
         """`account` and `store` are more TOML for the SMSC account and the store; `program` takes the place of
         `vas run`. With `url`, it is a `node` on a database that others may share, whose SMSC sees its name as
@@ -114,6 +116,7 @@ class PlatformProcess:
             _SETTINGS.format(
                 url=url or f"sqlite:///{self.database}", store=store, port=smpp_port, system_id=SYSTEM_ID,
                 password=PASSWORD, binds=binds, account=f'system_type = "{node}"\n{account}', short_code=SHORT_CODE,
+                daily_limit=daily_limit, received_daily_limit=received_daily_limit,
             )
         )  # fmt: skip
         self._process: asyncio.subprocess.Process | None = None
