@@ -1,0 +1,267 @@
+"""One transaction of the shared engine: the works of a batch run together, and are merged in the order of arrival.
+
+    all works run ─▶ all wait ─▶ one query a kind answers them ─▶ … ─▶ in order: merge, or run again ─▶ flush
+
+Each work has a buffer of its own. One that looked at what an earlier one of the batch has written runs again over
+that result; one that runs statements of its own waits until all earlier works have ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import asyncpg
+import structlog
+
+from vas.errors import ForeignAwait
+from vas.messages import mask
+from vas.store import postgres_flush
+from vas.store.ids import Ids, shard_of
+from vas.store.postgres_errors import Fault, fault_of
+from vas.store.postgres_session import Session
+from vas.store.postgres_statements import PostgresStatements
+from vas.store.postgres_view import Kind, Look, Statement, Touched, View, Wanted
+from vas.store.protocol import Work
+from vas.store.rows import DeadLetterRow, Earlier, InboxRow, JobRow, OutboxRow, SeenRow, SessionRow, TalkRow
+from vas.unit import DocumentKey
+
+log = structlog.get_logger()
+_SEEN_FIELDS, _SESSION_FIELDS = len(SeenRow._fields), len(SessionRow._fields)
+
+
+class Spoiled(Exception):
+    """A work that has run statements has failed: what it did can be undone only with the whole batch."""
+
+
+class PostgresBatch:
+    """What the transaction has read, and what the works that have ended make of it."""
+
+    def __init__(self, session: Session, sql: PostgresStatements, ids: Ids, now_ms: int) -> None:
+        self.session = session
+        self.sql = sql
+        self.now_ms = now_ms
+        self._ids = ids
+        self.documents_of: set[str] = set()
+        """Subscribers whose documents have been read, all of them."""
+        self.documents: dict[DocumentKey, tuple[int, bytes]] = {}
+        """Version in the database, and JSON as it now is."""
+        self.changed: set[DocumentKey] = set()
+        self.seen: dict[bytes, Earlier | None] = {}
+        self.seen_before: dict[bytes, SeenRow | None] = {}
+        """As it was read, of what has been written."""
+        self.talks: dict[str, TalkRow | None] = {}
+        self.talks_before: dict[str, TalkRow | None] = {}
+        self.inbox: list[InboxRow] = []
+        self.outbox: list[OutboxRow] = []
+        self.jobs: list[JobRow] = []
+        self.dead_letters: list[DeadLetterRow] = []
+        self.hints: set[str] = set()
+        self.cancelled: list[tuple[int, str, str, str]] = []
+        self._before: list[str] = []
+        self._written: set[Touched] = set()
+
+    def new_id(self) -> int:
+        return self._ids.next(self.now_ms)
+
+    @property
+    def touched(self) -> set[DocumentKey]:
+        """The documents that it has looked at or made."""
+        return self.documents.keys() | self.changed
+
+    async def run(self, works: Sequence[Work]) -> list[Exception | None]:
+        """What each raised, if it did; nothing of the batch's own is written yet."""
+        runs = [_Run(work, self) for work in works]
+        try:
+            with _apart():
+                for run in runs:
+                    run.proceed()
+            while looking := [run for run in runs if isinstance(run.wanted, Look)]:
+                await self._look(looking)
+                with _apart():
+                    for run in looking:
+                        run.proceed()
+            return [await self._in_turn(run) for run in runs]
+        finally:
+            for run in runs:
+                run.close()
+
+    async def _in_turn(self, run: _Run) -> Exception | None:
+        """All earlier works have ended: end this one."""
+        if not self._written.isdisjoint(run.view.touched):
+            run.begin()
+            with _apart():
+                run.proceed()
+        while run.wanted is not None:
+            answer, error = await self._answer(run)
+            with _apart():
+                run.proceed(answer, error)
+        if run.error is None:
+            self._merge(run.view)
+        elif run.executed:
+            raise Spoiled from run.error
+        return run.error
+
+    async def _answer(self, run: _Run) -> tuple[object, Exception | None]:
+        if isinstance(run.wanted, Statement):
+            run.executed = True
+            try:
+                return await self._execute(run.view, run.wanted), None
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, TypeError) as error:
+                if fault_of(error, broken=self.session.closed) is not Fault.HANDLER:
+                    raise
+                return None, error
+        await self._look([run])
+        return None, None
+
+    async def _look(self, runs: Sequence[_Run]) -> None:
+        """Read what these wait for, in a query a kind."""
+        keys: dict[Kind, set[Any]] = {}
+        for run in runs:
+            assert isinstance(run.wanted, Look)
+            keys.setdefault(run.wanted.kind, set()).add(run.wanted.key)
+        if seen := keys.get(Kind.SEEN):
+            await self._look_seen(seen)
+        if subscribers := keys.get(Kind.DOCUMENTS):
+            rows = await self.session.fetch(self.sql.documents_of.text, _owners(subscribers))
+            self.documents_of |= subscribers
+            self.documents.update(
+                (DocumentKey(service, msisdn), (version, value)) for _, msisdn, service, version, value in rows
+            )
+        if subscribers := keys.get(Kind.TALKS):
+            self.talks.update(dict.fromkeys(subscribers))
+            rows = await self.session.fetch(self.sql.talks_of.text, _owners(subscribers))
+            self.talks.update((row["msisdn"], TalkRow(*row)) for row in rows)
+
+    async def _look_seen(self, keys: set[bytes]) -> None:
+        self.seen.update(dict.fromkeys(keys))
+        for row in await self.session.fetch(self.sql.seen_of.text, (list(keys),)):
+            *fields, alive = row
+            session = fields[_SEEN_FIELDS:]
+            earlier = SeenRow(*fields[:_SEEN_FIELDS])
+            self.seen[earlier.key] = Earlier(earlier, SessionRow(*session) if session[0] is not None else None, alive)
+
+    async def _execute(self, view: View, statement: Statement) -> list[asyncpg.Record]:
+        await self.write_cancelled()
+        before = self._before + view.before
+        if view.undoable:
+            before.append("SAVEPOINT statement")
+        self._before, view.before = [], []
+        await self.session.script(before)
+        run = self.session.many if statement.many else self.session.fetch
+        try:
+            rows = await run(statement.text, statement.params)
+        except Exception:
+            if view.undoable:
+                view.before += ["ROLLBACK TO statement", "RELEASE statement"]
+            raise
+        if view.undoable:
+            view.before.append("RELEASE statement")
+        return rows
+
+    async def write_cancelled(self) -> None:
+        """Delete the jobs that were cancelled, before a statement that must not find them."""
+        if self.cancelled:
+            await self.session.many(self.sql.cancel_jobs.text, sorted(self.cancelled))
+            self.cancelled = []
+
+    def _merge(self, view: View) -> None:
+        self._before += view.before
+        for key, document in view.changed.items():
+            self.documents[key] = document.version, document.json
+            self.changed.add(key)
+            self._written.add(key)
+        for hash_, row in view.seen.items():
+            self.seen_before.setdefault(hash_, _row_of(self.seen.get(hash_)))
+            self.seen[hash_] = Earlier(row)
+            self._written.add(hash_)
+        for msisdn, talk in view.talks.items():
+            self.talks_before.setdefault(msisdn, self.talks.get(msisdn))
+            self.talks[msisdn] = talk
+            self._written.add(msisdn)
+        for cancelled in view.cancelled:
+            self.jobs = [job for job in self.jobs if (job.msisdn, job.service, job.key) != cancelled]
+            self.cancelled.append((shard_of(cancelled[0]), *cancelled))
+        self.inbox += view.inbox
+        self.outbox += view.outbox
+        self.jobs += view.jobs
+        self.dead_letters += view.dead_letters
+        self.hints |= view.hints
+
+    async def write(self) -> None:
+        """Everything that was gathered; raises Lost if another node was quicker."""
+        await self.session.script(self._before)
+        self._before = []
+        await self.write_cancelled()
+        await postgres_flush.write(self)
+
+    def kept(self) -> None:
+        """The batch is committed."""
+        for letter in self.dead_letters:
+            log.info(
+                "dead_letter.made", id=letter.id, kind=letter.kind, cause_id=letter.cause, service=letter.service,
+                handler=letter.handler, msisdn=mask(letter.msisdn), error=letter.error.partition(":")[0],
+            )  # fmt: skip
+
+
+class _Run:
+    """One work on its way."""
+
+    def __init__(self, work: Work, batch: PostgresBatch) -> None:
+        self._work = work
+        self._batch = batch
+        self._coroutine: Coroutine[Any, Any, None] | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """From the start, with an empty buffer."""
+        self.close()
+        self.view = View(self._batch)
+        self.wanted: Wanted | None = None
+        self.error: Exception | None = None
+        self.executed = False
+        self._coroutine = self._work.run(self.view)
+
+    def proceed(self, answer: object = None, error: Exception | None = None) -> None:
+        """Until it waits for something, or ends."""
+        self.wanted = None
+        coroutine = self._coroutine
+        assert coroutine is not None
+        try:
+            wanted = coroutine.send(answer) if error is None else coroutine.throw(error)
+        except StopIteration:
+            return
+        except Exception as raised:
+            self.error = ForeignAwait() if "no running event loop" in str(raised) else raised
+            return
+        if isinstance(wanted, Wanted):
+            self.wanted = wanted
+        else:
+            coroutine.close()
+            self.error = ForeignAwait()
+
+    def close(self) -> None:
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Without the event loop, as in a writer thread: what a work must not await it cannot even begin."""
+    loop = asyncio.get_running_loop()
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)
+
+
+def _owners(subscribers: set[str]) -> tuple[list[int], list[str]]:
+    digits = list(subscribers)
+    return [shard_of(msisdn) for msisdn in digits], digits
+
+
+def _row_of(earlier: Earlier | None) -> SeenRow | None:
+    return earlier.row if earlier is not None else None
