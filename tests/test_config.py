@@ -18,6 +18,7 @@ from gateway.dialects.receipt_ids import ReceiptId
 from gateway.settings import AccountSettings, Alphabet, LongMessages
 from vas.config import Settings, effective, load
 from vas.config_dialects import UssdDialect
+from vas.config_problems import without_password
 from vas.config_sections import Account, Admin, Log, Platform, Route, Section, ServiceSection, Store, Web
 from vas.config_values import Address
 from vas.durations import parse_duration, spell_duration
@@ -259,6 +260,19 @@ def test_settings_cannot_be_changed(write: Write) -> None:
             id="database that forgets",
         ),
         pytest.param(
+            '[store]\nurl = "postgresql://vas:hunter2@a,b/vas"',
+            'config.toml: store.url = "postgresql://vas:•••@a,b/vas": several hosts need '
+            "?target_session_attrs=read-write: else a standby may be taken "
+            "(address of the database; after loading, a SQLite path is absolute)",
+            id="hosts of which some only read",
+        ),
+        pytest.param(
+            '[store]\nurl = "postgresql://vas@db/vas"\n' + ACCOUNT + 'smsc_response_timer = "8s"',
+            "config.toml: store.commit_timeout: must be shorter than half of accounts.main.smsc_response_timer: "
+            "else no answer would be in time",
+            id="answers that would be too late",
+        ),
+        pytest.param(
             "[services.callme]\nshort_codes = []",
             "config.toml: services.callme.enabled: needed, and not set "
             "(whether the service is switched on: true or false)",
@@ -477,6 +491,26 @@ def test_a_missing_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
     assert refusal(tmp_path / "vas.toml") == [
         "vas.toml: there is no such file; start from the config.toml of the distribution"
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://vas:hunter2@a:1,b:2/vas", "postgresql://vas:•••@a:1,b:2/vas"),
+        ("postgresql://vas:hun:ter@2@db/vas", "postgresql://vas:•••@db/vas"),
+        ("postgresql://vas:hun/ter2@db/vas", "postgresql://vas:•••@db/vas"),
+        ("postgresql://db/vas?user=vas&password=hunter2&x=1", "postgresql://db/vas?user=vas&password=•••&x=1"),
+        ("postgresql://vas@db:5432/vas", "postgresql://vas@db:5432/vas"),
+    ],
+)
+def test_no_part_of_a_database_s_password_is_shown(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+    assert without_password(f"{url} is not there") == f"{shown} is not there"
+
+
+def test_several_hosts_are_taken_with_the_one_that_writes(write: Write) -> None:
+    url = "postgresql://vas:hunter2@a:5432,b:5433/vas?target_session_attrs=read-write"
+    assert load(write(f'[store]\nurl = "{url}"'), {}).store.url == url
 
 
 def test_the_effective_settings_are_plain_and_mask_every_secret(write: Write) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from traceback import extract_tb
@@ -111,6 +112,8 @@ class Installation:
             credits=settings.platform.credits,
             parts=PartLimits(settings.platform.parts_wait, settings.platform.parts_max, settings.platform.parts_each),
             batch_limit=settings.store.batch_limit,
+            commit_within=timedelta(0) if SQLITE_FILE(settings.store.url) else settings.store.commit_timeout,
+            db_grace=settings.store.db_grace,
             keep=settings.store.keep,
             seen_for=settings.store.seen_for,
         )

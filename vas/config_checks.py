@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from vas.config_dialects import ShippedDialect, UssdDialect
 from vas.config_problems import Key, near
 from vas.config_sections import Account, Route
+from vas.config_values import SQLITE_FILE
 
 if TYPE_CHECKING:
     from vas.config import Settings
@@ -40,11 +41,21 @@ def mistakes(settings: Settings) -> Iterator[Mistake]:
     for name, dialect in settings.ussd_dialects.items():
         for place, said in _of_dialect(name, dialect):
             yield ("ussd_dialects", name, *place), said
+    yield from _of_store(settings)
     yield from _of_routes(settings.routes, settings.accounts)
     if settings.accounts and all(account.interface_version == "3.3" for account in settings.accounts.values()):
         for name, service in settings.services.items():
             if service.enabled and service.ussd:
                 yield ("services", name, "ussd"), _NO_TLVS + "; no account has it"
+
+
+def _of_store(settings: Settings) -> Iterator[Mistake]:
+    if SQLITE_FILE(settings.store.url):
+        return
+    for name, account in settings.accounts.items():
+        if settings.store.commit_timeout >= account.smsc_response_timer / 2:
+            said = f"must be shorter than half of accounts.{name}.smsc_response_timer: else no answer would be in time"
+            yield ("store", "commit_timeout"), said
 
 
 def _of_account(account: Account) -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ NESTED = "__"
 
 # A service's own keys have no types until its struct is known, so a secret is known by its name.
 _SECRET_NAME = re.compile(r"password|passwd|secret|token", re.IGNORECASE).search
-_URL_PASSWORD = re.compile(r"(?<=:)[^:/@]*(?=@)|(?<=password=)[^&]*")
+_URL_PASSWORD = re.compile(r"(?P<user>://[^:/?@\s]*:)\S*(?=@)|(?<=password=)[^&\s]*")
 _SHOWN_CHARACTERS = 60
 
 
@@ -58,7 +58,7 @@ def _dotted(key: Key) -> str:
 
 def without_password(text: str) -> str:
     """A database's address with its password masked."""
-    return _URL_PASSWORD.sub("•••", text)
+    return _URL_PASSWORD.sub(lambda found: f"{found['user'] or ''}•••", text)
 
 
 def masked_secrets(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from vas.messages import Msisdn
 
 SQLITE_FILE = re.compile(r"sqlite:///(?!:memory:)(?P<path>[^?]+)").fullmatch
 _DISTANT = re.compile(r"postgresql://[^/]+/.+").fullmatch
+_SEVERAL_HOSTS = re.compile(r"postgresql://([^/]*@)?[^/@]*,").match
+_ONE_THAT_WRITES = re.compile(r"[?&]target_session_attrs=(read-write|primary)(&|$)").search
 
 
 class Address(NamedTuple):
@@ -75,6 +77,8 @@ def _prefix(digits: str) -> str:
 def _store_url(url: str) -> str:
     if not (SQLITE_FILE(url) or _DISTANT(url)):
         raise ValueError('must be "sqlite:///PATH" or "postgresql://USER:PASSWORD@HOST/DATABASE"')
+    if _SEVERAL_HOSTS(url) and not _ONE_THAT_WRITES(url):
+        raise ValueError("several hosts need ?target_session_attrs=read-write: else a standby may be taken")
     return url
 
 
