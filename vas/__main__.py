@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ from vas.errors import Refused, VasError
 
 if TYPE_CHECKING:
     from vas.config import Settings
+    from vas.config_values import Address
 
 app = typer.Typer(
     help="A platform for a mobile operator's value-added services over SMPP.\n\n"
@@ -52,12 +54,28 @@ def _settings(config: Path) -> Settings:
 
 
 @app.command()
-def run(config: ConfigFile = CONFIG) -> None:
+def run(
+    config: ConfigFile = CONFIG,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="So many nodes on this machine, NAME-1 and up, with a PostgreSQL.")
+    ] = 1,
+) -> None:
     """Run the platform until Ctrl-C or SIGTERM; then finish what was begun, unbind and leave."""
     from vas.serving import serve
 
     with plain_errors():
-        run_to_end(serve(_settings(config)))
+        settings = _settings(config)
+        if processes > 1:
+            raise typer.Exit(run_to_end(_supervise(settings, processes, gethostname(), settings.admin.listen, config)))
+        run_to_end(serve(settings))
+
+
+async def _supervise(settings: Settings, processes: int, name: str, listen: Address, config: Path) -> int:
+    from vas.accounts import configure_logs
+    from vas.supervising import Supervisor, commands
+
+    configure_logs(settings)
+    return await Supervisor(commands(processes, name, listen, settings, config)).run()
 
 
 @simulator_app.callback()
