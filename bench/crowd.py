@@ -139,7 +139,9 @@ class Crowd:
     async def _wait(self, within_s: float, what: Callable[[], Awaitable[bool]]) -> None:
         """Until it is so, or never will be: the checker says what is missing then."""
         deadline = time.monotonic() + within_s
-        while not await what() and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            if await what():
+                return
             await asyncio.sleep(10 * TICK_S)
 
 

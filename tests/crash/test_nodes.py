@@ -1,0 +1,58 @@
+"""Nodes on one PostgreSQL under load: killed, stopped, cut off, without it. `make drill` goes on for longer."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bench.crash import Plan
+from bench.crowd import Crowd, Size
+from bench.nodes import Kind, Nodes
+from tests.crash.runs import found_out, seeded
+
+pytestmark = pytest.mark.timeout(180)
+
+SHORT = Plan(kills=4, with_ids=True, subscribers=400, outstanding=150, up_s=(0.4, 0.8), friends=100)
+FEW = Size(people=200, commands=2_000)
+
+
+@pytest.mark.parametrize("with_ids", [pytest.param(True, id="ids"), pytest.param(False, id="no ids")])
+async def test_three_nodes_do_everything_exactly_once_whatever_befalls_them(tmp_path: Path, with_ids: bool) -> None:
+    kinds = (Kind.KILL, Kind.SLEEP, Kind.CUT, Kind.DATABASE)
+    for seed, folder in seeded(tmp_path):
+        found = await Nodes(SHORT._replace(with_ids=with_ids, seed=seed), folder, kinds=kinds).run()
+        assert found.violations == []
+        assert found.commands > 500
+        if found.moved:
+            return
+    raise AssertionError("no fault made the SMSC bring a command to another node, so nothing was shown")
+
+
+async def test_two_nodes_lose_no_update_of_a_crowd_that_asks_and_blocks_each_other(tmp_path: Path) -> None:
+    found = await Crowd(tmp_path, FEW).run()
+    assert found.violations == []
+    assert found.commands == FEW.commands
+    assert found.blocked and found.refused.keys() >= {"blocked_by", "limit_day", "receives_no_more"}
+    assert min(found.nodes.values()) > FEW.commands // 10
+
+
+@pytest.mark.parametrize(
+    ("bug", "kind", "what"),
+    [
+        ("no_redelivery_check", Kind.KILL, "inbox rows"),
+        ("socket_without_lease", Kind.CUT, "after its lease"),
+        ("socket_without_lease", Kind.SLEEP, "after its lease"),
+    ],
+)
+async def test_the_checker_finds_a_planted_bug(tmp_path: Path, bug: str, kind: Kind, what: str) -> None:
+    program = ("-m", "tests.crash.planted_nodes", bug)
+    plan = SHORT._replace(kills=1, program=program, rest_s=4)
+    await found_out(partial(Nodes, kinds=(kind,), count=2), plan, tmp_path, what)
+
+
+async def test_the_checker_finds_documents_written_whatever_their_version(tmp_path: Path) -> None:
+    program = ("-m", "tests.crash.planted_nodes", "no_version_check")
+    found = await Crowd(tmp_path, FEW, program=program).run()
+    assert any("count" in violation for violation in found.violations)
