@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Self
 
 _PIECE_OCTETS = 64 * 1024
@@ -21,6 +22,8 @@ class Proxy:
         self._both: set[asyncio.Task[None]] = set()
         self.latency_s = 0.0
         """That each piece is held up, either way."""
+        self.passes: Callable[[bytes, bool], bool] = lambda piece, onward: True
+        """Asked of each piece, `onward` or back: whether it goes on, or is lost."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -65,7 +68,10 @@ class Proxy:
         try:
             await self._flowing.wait()
             back, onward = await asyncio.open_connection(*self._to)
-            ways = [asyncio.create_task(self._copy(reader, onward)), asyncio.create_task(self._copy(back, writer))]
+            ways = [
+                asyncio.create_task(self._copy(reader, onward, onward=True)),
+                asyncio.create_task(self._copy(back, writer, onward=False)),
+            ]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -78,11 +84,12 @@ class Proxy:
                 if end is not None:
                     end.transport.abort()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, onward: bool) -> None:
         with contextlib.suppress(OSError):
             while piece := await reader.read(_PIECE_OCTETS):
                 if self.latency_s:
                     await asyncio.sleep(self.latency_s)
                 await self._flowing.wait()
-                writer.write(piece)
-                await writer.drain()
+                if self.passes(piece, onward):
+                    writer.write(piece)
+                    await writer.drain()
