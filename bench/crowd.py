@@ -27,6 +27,7 @@ from bench.rows import PostgresRows, Rows
 from gateway.simulator import Settings, Simulator
 from gateway.simulator.delivery import Mo
 from tests.postgres import Server
+from vas.store import migrate_postgres
 
 BINDS = 4
 BOUND_WITHIN_S = 20.0
@@ -90,7 +91,7 @@ class Crowd:
             nodes = [self._node(f"n{number}", server, simulator.port) for number in (1, 2)]
             for node in nodes:
                 stack.push_async_callback(node.kill)
-            await nodes[0].command("db", "upgrade")
+            await migrate_postgres.upgrade(server.url())
             await asyncio.gather(*(node.start() for node in nodes))
             await self._wait(BOUND_WITHIN_S, lambda: self._bound(wire, len(nodes)))
             await self._load(simulator)

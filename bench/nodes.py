@@ -26,6 +26,7 @@ from bench.rows import PostgresRows
 from gateway.simulator import Simulator
 from tests.postgres import Server
 from vas.messages import RTHROTTLED
+from vas.store import migrate_postgres
 
 LEASE_S = 2.0
 BINDS = 6
@@ -120,7 +121,7 @@ class Nodes(Crash):
                 )
             )  # fmt: skip
         self.platform = self.nodes[0]
-        await self.platform.command("db", "upgrade")
+        await migrate_postgres.upgrade(self._server.url())
         await database.run(*KEEP_LEASES)
         await asyncio.gather(*(node.start() for node in self.nodes))
         await self._spread(range(self._count))

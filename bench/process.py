@@ -141,16 +141,6 @@ class PlatformProcess:
             await self._reading
             raise Died("\n".join([*self.unparsed[-20:], *(str(event) for event in self.log[-5:])]))
 
-    async def command(self, *words: str) -> None:
-        """Another command of `vas` with the same settings, such as `db upgrade`. Raises Died with what it said."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "vas", *words, "-c", str(self._config), stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT, cwd=ROOT,
-        )  # fmt: skip
-        said, _ = await process.communicate()
-        if process.returncode:
-            raise Died(said.decode(errors="replace"))
-
     async def _read(self, running: asyncio.Event) -> None:
         assert self._process is not None and self._process.stderr is not None
         async for line in self._process.stderr:

@@ -32,7 +32,7 @@ async def run(plan: Plan, kinds: Sequence[Kind], count: int) -> list[str]:
             return [str(error)]
     print(
         f"{again}: {verdict.commands:,} commands, {verdict.copies:,} copies, {verdict.moved:,} to another node, "
-        f"{verdict.repeated:,} submit_sm repeated, {time.monotonic() - began:.0f} s, {len(verdict.violations)} violations",
+        f"{verdict.repeated:,} submit_sm repeated, {time.monotonic() - began:.0f} s, {len(verdict.violations)} broken",
         *verdict.violations, sep="\n  ", flush=True,
     )  # fmt: skip
     return verdict.violations
