@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 import orjson
@@ -208,6 +208,12 @@ class PlatformProcess:
         """What /metrics tells, by name and labels as they stand there."""
         lines = (await self.exposition()).splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines) if name[:1] != "#"}
+
+    async def ask(self, path: str) -> tuple[int, Any]:
+        """Status and JSON of an answer of the operations' listener."""
+        headers = {"Authorization": f"Bearer {self._key_file.read_text().strip()}"}
+        async with aiohttp.ClientSession(headers=headers) as http, http.get(f"{self._admin}{path}") as response:
+            return response.status, await response.json(content_type=None)
 
     async def exposition(self) -> str:
         """/metrics, as Prometheus reads it."""
