@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import structlog
 
 from gateway import incoming
@@ -37,7 +38,9 @@ def utc_now() -> datetime:
 class SmppGateway:
     """A vas.messages.Gateway over any number of SMSC accounts.
 
-    `dialects` are those of USSD that accounts may name besides the shipped ones.
+    `dialects` are those of USSD that accounts may name besides the shipped ones. While `may_send` says no, nothing
+    is submitted, and waits. `shared`: other nodes serve the same accounts, so that none has a connection here until
+    `share` says which.
     """
 
     def __init__(
@@ -47,7 +50,11 @@ class SmppGateway:
         clock: Callable[[], datetime] = utc_now,
         dialects: Mapping[str, Dialect] = DIALECTS,
         routes: Sequence[Route] = (),
+        *,
+        may_send: Callable[[], bool] = lambda: True,
+        shared: bool = False,
     ) -> None:
+        self.may_send = may_send
         self.backlog = 0
         self.now = clock
         self._away = ""
@@ -56,11 +63,24 @@ class SmppGateway:
         self._dialects = {**DIALECTS, **dialects}
         self._routes = tuple(routes)
         self._receipt_ids: dict[str, ReceiptIds] = {}
+        self._places: dict[str, frozenset[int]] | None = {} if shared else None
+        self._changing: dict[str, asyncio.Lock] = {}
+        self._agreed: dict[str, AccountSettings] = {}
+        """Of each account, over all nodes."""
         self._accounts = {settings.name: self._account(settings) for settings in accounts}
 
     def _account(self, settings: AccountSettings) -> Account:
         self._receipt_ids[settings.name] = ReceiptIds(settings.receipt_id)
-        return Account(settings, self._receiver, self, self.now)
+        self._agreed[settings.name] = settings
+        self._changing[settings.name] = asyncio.Lock()
+        return Account(self._here(settings), self._receiver, self, self.now)
+
+    def _here(self, settings: AccountSettings) -> AccountSettings:
+        """With this node's part of the connections, and the same part of the rate."""
+        if self._places is None:
+            return settings
+        binds = sum(place < settings.binds for place in self._places.get(settings.name, ()))
+        return msgspec.structs.replace(settings, binds=binds, rate=settings.rate * max(binds, 1) / settings.binds)
 
     async def start(self) -> None:
         """Begin to connect; the binds come up, and come back, by themselves."""
@@ -83,6 +103,26 @@ class SmppGateway:
         """Connect again, but for the accounts that operations have stopped."""
         self._away = ""
         await asyncio.gather(*(account.take_up() for account in self._accounts.values()))
+
+    def cut(self) -> None:
+        """Give back what waits, and close every connection without a word."""
+        for account in self._accounts.values():
+            account.cut()
+
+    def binds_agreed(self) -> dict[str, int]:
+        """How many connections each account has over all nodes."""
+        return {name: self._agreed[name].binds for name in self._accounts}
+
+    async def share(self, name: str, places: Collection[int]) -> None:
+        """Have these connections of an account, by number, and the same part of its rate.
+
+        Returns when those that are too many are unbound, and nothing that went over them is unanswered.
+        """
+        assert self._places is not None
+        self._places[name] = frozenset(places)
+        if name in self._accounts:
+            async with self._changing[name]:
+                await self._accounts[name].change(self._here(self._agreed[name]))
 
     def account(self, name: str) -> Account:
         """One of the accounts; raises KeyError."""
@@ -112,7 +152,7 @@ class SmppGateway:
                 if self._away:
                     await account.let_go(self._away)
                 await account.start()
-            elif account.settings != settings:
+            elif self._agreed[settings.name] != settings:
                 changing.append(self._change(account, settings))
         problems = await asyncio.gather(*changing)
         self._accounts = {name: self._accounts[name] for name in names}
@@ -123,9 +163,11 @@ class SmppGateway:
 
     async def _change(self, account: Account, settings: AccountSettings) -> str:
         before = account.settings.receipt_id
-        problem = await account.change(settings)
-        if problem:
-            return f"accounts.{settings.name}: {problem}"
+        async with self._changing[settings.name]:
+            problem = await account.change(self._here(settings))
+            if problem:
+                return f"accounts.{settings.name}: {problem}"
+            self._agreed[settings.name] = settings
         if settings.receipt_id != before:
             self._receipt_ids[settings.name] = ReceiptIds(settings.receipt_id)
         return ""

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Protocol
 
-from gateway.accounts.account import Account, AccountState
+from gateway.accounts.account import Account
 from gateway.accounts.lanes import Submission
 from gateway.pdus.pdu import SubmitSm
 from vas.errors import SmppError
@@ -100,7 +100,7 @@ class Sending:
             self._waited = True
             # A screen leaves by its session also while the account drains.
             session = self._message.session
-            account = next((it for it in untried if session or it.state is AccountState.RUNNING), None)
+            account = next((it for it in untried if session or it.takes), None)
         if account is None:
             return False
         self._submit_all(account, now)

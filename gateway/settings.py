@@ -28,7 +28,7 @@ class AccountSettings(msgspec.Struct, frozen=True, dict=True):
     system_type: str = ""
     bind: Literal["transceiver", "transmitter+receiver"] = "transceiver"
     binds: int = 1
-    """Connections, or pairs of them."""
+    """Connections, or pairs of them; 0: none here, but at other nodes."""
     window: int = 50
     """Submissions that may be unanswered at a time, a connection."""
     rate: float = 0

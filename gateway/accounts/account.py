@@ -86,6 +86,12 @@ class Account:
             await self._leave()
         log.info("account.stopped", account=self.settings.name)
 
+    def cut(self) -> None:
+        """As `stop`, but at once and without a word to the SMSC."""
+        self._turn_to(AccountState.STOPPED)
+        self._departures.end()
+        self._places.cut()
+
     async def let_go(self, why: str) -> None:
         """As `stop`, until `take_up`: whatever is ordered meanwhile, nothing connects. `why` is its last error."""
         async with self._starting_or_stopping:
@@ -118,6 +124,8 @@ class Account:
 
         Else why the SMSC does not have them, such as a wrong password: then the old ones stay.
         """
+        if not settings.binds:
+            self._departures.change(settings)  # nothing is to wait for connections that are about to leave
         problem = await self._places.change(settings)
         if not problem:
             self.settings = settings
@@ -127,7 +135,12 @@ class Account:
     @property
     def up(self) -> bool:
         """Whether submissions are taken and a connection that may submit is bound."""
-        return self._departures.down_since is None and self.state is AccountState.RUNNING
+        return self._departures.down_since is None and self.takes
+
+    @property
+    def takes(self) -> bool:
+        """Whether submissions are taken, if only to wait for a connection."""
+        return self._departures.takes
 
     @property
     def takes_tlvs(self) -> bool:

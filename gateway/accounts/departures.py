@@ -42,7 +42,10 @@ _SENT = SendOutcome.SENT  # looked up once: an Enum's members are found slowly
 
 
 class Traffic(Protocol):
-    """Where what comes in goes."""
+    """Where what comes in goes, and who says whether anything may go out."""
+
+    def may_send(self) -> bool:
+        """Asked before each submission leaves; where not, it waits."""
 
     def delivered(self, link: Link, pdu: DeliverSm | DataSm, ordinal: int, answer: Answer) -> None: ...
 
@@ -62,6 +65,7 @@ class Departures:
         self.down_since: float | None = 0.0
         """Since when no connection may submit; None while one may."""
         self.delivered = traffic.delivered
+        self.may_send = traffic.may_send
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop
         self._turn = 0
@@ -87,6 +91,8 @@ class Departures:
         """Take other settings, and their rate."""
         self._settings = settings
         self.change_rate(settings.rate)
+        if not settings.binds:
+            self.fail(lambda submission: not submission.session)
 
     def change_rate(self, per_second: float) -> None:
         """Agree on another pace; 0 is no limit."""
@@ -112,7 +118,7 @@ class Departures:
 
     def fail(self, fails: Callable[[Submission], bool]) -> None:
         """Give back what waits and has not left."""
-        if not self.taking:
+        if not self.takes:
             self.lanes.rested(float("inf"))
         self._take_back()
         for submission in self.lanes.remove(fails, [bind.screens for bind in self.binds]):
@@ -140,6 +146,11 @@ class Departures:
         """The SMSC says how busy it is: 0 idle to 100 congested."""
         self.pace.congestion(state, self._loop.time())
 
+    @property
+    def takes(self) -> bool:
+        """Whether submissions are taken, if only to wait: there are, or will be, connections."""
+        return self.taking and self._settings.binds > 0
+
     def _look_up(self) -> None:
         if any(bind.submits for bind in self.binds):
             self.down_since = None
@@ -160,7 +171,7 @@ class Departures:
         if submission.session:
             bind = self.sessions.get(submission.session)
             return bind.partner.screens if bind is not None and bind.partner.submits else None
-        if not self.taking:
+        if not self.takes:
             return None
         return self.lanes.replies if submission.reply else self.lanes.rest
 
@@ -177,6 +188,8 @@ class Departures:
             if delay > 0:
                 self._pump_later(delay)
                 return
+            if not self.may_send():
+                return  # the next sweep asks again
             lane, link = ready
             submission = lanes.take(lane)
             if submission.expires_at <= now:

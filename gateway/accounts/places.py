@@ -62,6 +62,12 @@ class Places:
         if self.listener is not None:
             await self.listener.close()
 
+    def cut(self) -> None:
+        """Close every connection."""
+        self._started = False
+        for bind in self.binds:
+            bind.cut()
+
     async def change(self, settings: AccountSettings) -> str:
         """Take other settings; else why they cannot be right, and then everything stays as it is.
 
@@ -110,6 +116,8 @@ class Places:
         self._take([*kept, *more, *surplus])
         await self._leave(surplus)
         self._take([*kept, *more])
+        if self.listener is not None and not count:
+            await self.listener.close()
 
     def _take(self, places: list[Place]) -> None:
         self._places = places

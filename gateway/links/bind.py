@@ -68,6 +68,8 @@ class BindOwner(Protocol):
 
     def congestion(self, state: int) -> None: ...
 
+    def may_send(self) -> bool: ...
+
     def delivered(self, link: Link, pdu: DeliverSm | DataSm, ordinal: int, answer: Answer) -> None: ...
 
 
@@ -110,6 +112,7 @@ class Bind:
         self.delivered = owner.delivered
         self.link_has_room = owner.link_has_room
         self.congestion = owner.congestion
+        self.may_send = owner.may_send
 
     @property
     def up(self) -> bool:
@@ -142,6 +145,14 @@ class Bind:
             if not self.tried.done():
                 self.tried.set_result(NO_CONNECTION)
         self._settle()
+
+    def cut(self) -> None:
+        """Close without a word, and do not come back until it is started."""
+        self._leaves = True
+        if self.link is not None:
+            self.link.abort("cut off")
+        if self._task is not None:
+            self._task.cancel()
 
     def change(self, settings: AccountSettings) -> None:
         """Take settings that need no new bind."""

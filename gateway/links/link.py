@@ -30,6 +30,8 @@ from vas.messages import ROK, RTHROTTLED, RX_T_APPN, Answer, Receiver
 UNREAD_OCTETS_MAX = 4 * 1024 * 1024
 """What may wait for a peer that does not read."""
 CLOSE_SECONDS = 1.0
+HELD_SECONDS = 0.1
+"""After so long it is asked again whether anything may be sent."""
 NO_RESPONSE = -2
 """In the place of the status of a bind that the peer did not answer."""
 # Looked up for every PDU, and an Enum's members are found slowly.
@@ -49,6 +51,8 @@ class LinkOwner(Protocol):
     def link_has_room(self, link: Link) -> None: ...
 
     def congestion(self, state: int) -> None: ...
+
+    def may_send(self) -> bool: ...
 
     def delivered(self, link: Link, pdu: DeliverSm | DataSm, ordinal: int, answer: Answer) -> None: ...
 
@@ -87,6 +91,9 @@ class Link(asyncio.Protocol):
         self._may_request = session_rules.MAY_REQUEST[bind_type]
         self._buffer = bytearray()
         self._out: list[bytes] = []
+        self._submissions: list[bytes] = []
+        """What leaves only while anything may be sent."""
+        self._flushing = False
         self._writable = True
         self._leaving = Leaving(self)
         self._watch = Watch(self, self._leaving, receiver)
@@ -263,7 +270,7 @@ class Link(asyncio.Protocol):
             return
         self._watch.answered(ordinal, arrived_at)
         status = self._statuses.get(status, status)
-        self._write(smpp.response_to(command_id, sequence, status).encode())
+        self._write(smpp.response_to(command_id, sequence, status).encode(), self._out)
 
     def _response(self, pdu: Pdu) -> None:
         request = self.requests.answered(pdu)
@@ -295,19 +302,25 @@ class Link(asyncio.Protocol):
         frame = self.requests.write(pdu, self.answers.answered, self._loop.time(), done, in_window)
         self.answers.ask()
         self._watch.asked()
-        self._write(frame)
+        self._write(frame, self._submissions if in_window else self._out)
 
     def write(self, pdu: Pdu) -> None:
         """Send a PDU that has its sequence_number, with all else that is written in this turn of the loop."""
-        self._write(pdu.encode())
+        self._write(pdu.encode(), self._out)
 
-    def _write(self, frame: bytes) -> None:
-        if not self._out:
+    def _write(self, frame: bytes, where: list[bytes]) -> None:
+        if not self._flushing:
+            self._flushing = True
             self._loop.call_soon(self._flush)
-        self._out.append(frame)
+        where.append(frame)
 
     def _flush(self) -> None:
-        if not self._out or self._transport.is_closing():
+        self._flushing = False
+        if self._transport.is_closing():
+            return
+        if self._submissions:
+            self._let_submissions_out()
+        if not self._out:
             return
         self.wrote_at = self._loop.time()
         self.counters.pdus_out += len(self._out)
@@ -315,3 +328,12 @@ class Link(asyncio.Protocol):
         self._out.clear()
         if self._transport.get_write_buffer_size() > UNREAD_OCTETS_MAX:
             self.abort("the SMSC does not read")
+
+    def _let_submissions_out(self) -> None:
+        # A process that was stopped may wake up here, when what it was about to send is another's to send.
+        if self._owner.may_send():
+            self._out += self._submissions
+            self._submissions.clear()
+        else:
+            self._flushing = True
+            self._loop.call_later(HELD_SECONDS, self._flush)
