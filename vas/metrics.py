@@ -140,7 +140,17 @@ class Metrics:
         self.store_down_seconds = Counter(
             "vas_store_down_seconds_total", "Time in which nothing could be committed.", registry=self.registry
         )
+        self.results_dropped = Counter(
+            "vas_results_dropped_total", "Results of submissions to messages that another node had taken meanwhile.",
+            registry=self.registry,
+        )  # fmt: skip
         self.outbox_queued = Gauge("vas_outbox_queued", "Messages that wait to be submitted.", registry=self.registry)
+        self.partition_days_ahead = Gauge(
+            "vas_partition_days_ahead",
+            "Days after today whose part of a log is made already, on PostgreSQL; -1: not even today's.",
+            ("log",),
+            registry=self.registry,
+        )
         self.unfinished_commands = Gauge(
             "vas_unfinished_commands", "Commands received and not yet answered.", registry=self.registry
         )

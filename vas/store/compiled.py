@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Executable, Table, bindparam
+from typing import Any
+
+from sqlalchemy import ColumnElement, Executable, Select, Table, bindparam, delete, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Dialect
@@ -28,6 +30,12 @@ class Compiled:
             column.name: new.excluded[column.name] for column in table.columns if column.name not in {*keys, *keep}
         }
         return self._compile(new.on_conflict_do_update(index_elements=keys, set_=values))
+
+    def _delete(self, table: Table, some: Select[Any]) -> Query:
+        """The rows with these keys, but for those that another node is just deleting; a row of the result for each."""
+        chosen = some.with_for_update(skip_locked=True).cte("chosen")
+        key = tuple_(*(table.c[column.name] for column in chosen.columns))
+        return self._compile(delete(table).where(key.in_(select(*chosen.columns))).returning(literal_column("1")))
 
     @staticmethod
     def _one(table: Table) -> tuple[ColumnElement[bool], ...]:

@@ -15,6 +15,7 @@ from sqlalchemy.schema import SetColumnComment, SetTableComment
 from vas.config_problems import without_password
 from vas.errors import StoreUnusable
 from vas.store.migrate import HEAD, NEXT, VERSION_TABLE, Say, Upgraded, is_behind, run, unheard
+from vas.store.postgres_errors import DRIVER_ERRORS, explained
 from vas.store.schema import metadata
 
 CONNECT_S = 10.0
@@ -41,12 +42,11 @@ _MADE_BY_ANOTHER = {"23505", "42P07", "40P01", "XX000"}
 
 
 async def connect(url: str) -> asyncpg.Connection[Any]:
-    """Raises StoreUnusable with what is wrong, the password left out."""
+    """Raises StoreUnusable with what is wrong and what to do about it."""
     try:
-        return await asyncpg.connect(url, timeout=CONNECT_S)
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        said = str(error) or f"no answer within {CONNECT_S:.0f} s"
-        raise StoreUnusable(f"{without_password(url)}: {said}: check store.url, and that the server runs") from error
+        return await asyncpg.connect(url, timeout=CONNECT_S, target_session_attrs="read-write")
+    except (*DRIVER_ERRORS, ValueError) as error:
+        raise StoreUnusable(str(explained(error, without_password(url)))) from error
 
 
 async def upgrade(url: str, say: Say = unheard) -> Upgraded:
@@ -54,10 +54,7 @@ async def upgrade(url: str, say: Say = unheard) -> Upgraded:
 
     Raises StoreUnusable, with everything left alone: a newer version's, not the platform's, no right to, always busy.
     """
-    await (await connect(url)).close()
-    engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, timeout=CONNECT_S), poolclass=pool.NullPool
-    )
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect(url), poolclass=pool.NullPool)
     for _ in range(TRIES):
         try:
             async with engine.begin() as connection:

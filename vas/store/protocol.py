@@ -6,9 +6,11 @@ The units that run in a batch see it as `vas.unit.Batch`.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from vas.store.partitions import Tended
 from vas.store.statements import Statements
 from vas.unit import Batch
 
@@ -80,6 +82,12 @@ class Store(Protocol):
 
     async def read(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """A query on a connection of its own, which never delays a command."""
+
+    async def tend(self, keep: timedelta) -> Tended | None:
+        """What its logs need each hour, so that they never fill up; nothing in them that is younger than this goes.
+
+        None: this engine's need nothing, and what is old is deleted from them row by row.
+        """
 
     async def backup(self, path: Path) -> None:
         """A consistent copy while running."""

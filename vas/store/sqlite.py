@@ -13,6 +13,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -116,6 +117,9 @@ class SqliteStore:
             return [tuple(row) for row in await self._reader.execute_fetchall(text, tuple(params))]
         except sqlite3.Error as error:
             raise self._explained(error) from error
+
+    async def tend(self, keep: timedelta) -> None:
+        """They need nothing."""
 
     async def backup(self, path: Path) -> None:
         await asyncio.to_thread(backup, self.path, path)
