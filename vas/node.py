@@ -32,7 +32,7 @@ from vas.routing import Router
 from vas.running import Made
 from vas.schedule import Schedule
 from vas.sessions import Sessions
-from vas.store.own_tables import statements
+from vas.store.own_tables import MakeTables
 from vas.store.protocol import Store, Work
 from vas.store.rows import SeenRow, SessionRow
 from vas.unit import Batch
@@ -119,7 +119,9 @@ class Node:
         self.calls = Calls(self.core, self.dispatch.submit, self._follow)
         self.schedule = Schedule(self.core, self.calls, self.dispatch.submit, self._follow)
         self.parts = PartsWatch(self.core, self.dispatch.submit, self._follow)
-        self.housekeeping = Housekeeping(self.core, self.dispatch.submit, keep=setup.keep, seen_for=setup.seen_for)
+        self.housekeeping = Housekeeping(
+            self.core, self.dispatch.submit, self.store, keep=setup.keep, seen_for=setup.seen_for
+        )
         await self._create_tables()
         await self._restore()
         self.started_ms = setup.clock_ms()
@@ -132,7 +134,7 @@ class Node:
     async def _create_tables(self) -> None:
         for mounted in self.router.mounted.values():
             if mounted.service.tables is not None:
-                await self.run(*map(Statement, statements(mounted.name, mounted.service.tables)))
+                await self.run(MakeTables(mounted.name, mounted.service.tables, self.store.sql.dialect))
 
     async def _restore(self) -> None:
         sql, now_ms = self.store.sql, self.setup.clock_ms()
@@ -220,6 +222,7 @@ class Node:
             await self.grace.stop()
             await self.gateway.stop()
             await self.calls.stop()
+            await self.housekeeping.stop()
             self.dispatch.tick()
             await self.dispatch.drained()
             await self.member.leave()
