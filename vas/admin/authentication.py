@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 from collections import OrderedDict
+from contextlib import suppress
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -153,8 +154,9 @@ def _unknown(request: web.Request, failures: Failures) -> Problem:
 async def make_first_key(desk: Desk, file: Path) -> None:
     """On a store without any key: make one of the role admin, and leave it in a file of mode 0600.
 
-    The file comes first: a start that was cut short finds its key there and goes on with it. Raises
-    ConfigError if the file cannot be written, or holds something else.
+    The file comes first: a start that was cut short finds its key there and goes on with it. Of nodes that start
+    together one makes the key; the file of another is taken back, unless they share it. Raises ConfigError if the
+    file cannot be written, or holds something else.
     """
     if await store.has_keys(desk.reader):
         return
@@ -164,22 +166,39 @@ async def make_first_key(desk: Desk, file: Path) -> None:
         raise ConfigError(f"admin.first_key_file: {file} cannot be written: {error.strerror}") from error
     if key is None:
         raise ConfigError(f"admin.first_key_file: {file} exists and is no key's file of mode 0600; name another")
-    await store.put_key(desk.writer, _FIRST, "admin", digest(key), milliseconds(desk.now()))
+    try:
+        await store.put_key(desk.writer, _FIRST, "admin", digest(key), milliseconds(desk.now()))
+    except Exception:
+        made = {row.hash for row in await store.usable_keys(desk.reader)}
+        if not made:
+            raise
+        if digest(key) not in made:
+            _take_back(file)
+        return
     log.info("admin.first_key_made", file=file)
 
 
+def _take_back(file: Path) -> None:
+    file.unlink(missing_ok=True)
+
+
 def _key_in(file: Path) -> str | None:
+    """The key in the file, which is made whole if it is not there; None for a file that is something else."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    whole = file.with_name(f".{file.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        whole.unlink()
+    descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        with file.open(encoding="ascii", errors="replace") as found:
-            key = found.read(64).strip()
-            private = not os.fstat(found.fileno()).st_mode & 0o077
-        return key if private and _KEY(key) else None
-    key = new_key()
-    with os.fdopen(descriptor, "w", encoding="ascii") as made:
-        made.write(key + "\n")
-        made.flush()
-        os.fsync(made.fileno())
-    return key
+        with os.fdopen(descriptor, "w", encoding="ascii") as made:
+            made.write(new_key() + "\n")
+            made.flush()
+            os.fsync(made.fileno())
+        with suppress(FileExistsError):
+            os.link(whole, file)
+    finally:
+        whole.unlink()
+    with file.open(encoding="ascii", errors="replace") as found:
+        key = found.read(64).strip()
+        private = not os.fstat(found.fileno()).st_mode & 0o077
+    return key if private and _KEY(key) else None
