@@ -2,36 +2,59 @@
 
 A batch is one transaction, READ COMMITTED: what it read is compared when it writes, and if another node was
 quicker it runs again. It begins with a look at this node's row in `node`: who has been given up writes nothing.
+
+A COMMIT without an answer has an unknown outcome. So each batch keeps a row of `meta` locked and writes a token of
+its own there; a new connection that asks for the row waits until the old transaction has ended, one way or the other.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import asyncpg
 import structlog
 
 from vas.cluster.member import Alone, Member
 from vas.config_problems import without_password
-from vas.errors import StoreError, StoreUnusable
-from vas.store import migrate_postgres
+from vas.errors import CommitUnknown, Fenced, StoreError, StoreUnusable
+from vas.store import migrate_postgres, partitions
 from vas.store.ids import Ids
-from vas.store.postgres_batch import PostgresBatch, Spoiled
-from vas.store.postgres_errors import DRIVER_ERRORS, Fault, explained, fault_of
-from vas.store.postgres_flush import Lost
-from vas.store.postgres_session import Session, common_settings, writers_settings
+from vas.store.partitions import Tended
+from vas.store.postgres_attempts import Lost, Spoiled, attempts
+from vas.store.postgres_batch import PostgresBatch
+from vas.store.postgres_errors import DRIVER_ERRORS, Fault, explained, fault_of, keeps_session
+from vas.store.postgres_hints import Listener
+from vas.store.postgres_session import CONNECT_S, Session, common_settings, connect, storable
 from vas.store.postgres_statements import PostgresStatements
 from vas.store.protocol import Outage, Work
+from vas.store.sql import numbered
+from vas.unit import DocumentKey
 
 log = structlog.get_logger()
 _HASH_KEY = "hash_key"
-CONNECT_S = 2.0
-READERS = 4
+_NONCE_BYTES = 8
+"""Of a batch's token; the last id that was made follows it."""
+_READERS = 4
+_READ_S = 30.0
+"""How long a report may take."""
+_PAUSE_S, _PAUSE_MAX_S = 0.2, 2.0
+"""Between two tries to reach the database."""
+
+
+class Unknown(NamedTuple):
+    """A batch of which nobody knows whether it is in the database, and the ids that were made for it."""
+
+    key: str
+    token: bytes
+    first_id: int
+    last_id: int
 
 
 class PostgresStore:
@@ -53,95 +76,120 @@ class PostgresStore:
         self.sql = PostgresStatements()
         self.outage: Outage | None = None
         self.revived: tuple[int, int] | None = None
-        self._ids = Ids(self._member.number)
+        self._revived_untold = False
+        self._number = self._member.number
+        self._ids = Ids(self._number)
+        self._last_ids: dict[str, int] = {}
         self._writing = asyncio.Lock()
         self._session: Session | None = None
+        self._unknown: Unknown | None = None
+        self._failing_since_s: float | None = None
+        self._reaching: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._readers: asyncpg.Pool[asyncpg.Record] | None = None
-
-    def new_id(self) -> int:
-        return self._ids.next(self._clock_ms())
-
-    async def open(self) -> None:
-        try:
-            self._session = await self._connect()
-        except DRIVER_ERRORS as error:
-            raise StoreUnusable(str(explained(error, self._where))) from error
-        self._readers = await asyncpg.create_pool(
-            self._url, min_size=1, max_size=READERS, timeout=CONNECT_S,
-            server_settings=common_settings(self._name) | {"default_transaction_read_only": "on"},
-        )  # fmt: skip
+        self._listener = Listener(url, self._name, self._heard, self._listener_lost)
 
     @property
     def _name(self) -> str:
         return f"vas {self._member.name}".strip()
 
-    async def _connect(self) -> Session:
-        connection = await asyncpg.connect(
-            self._url, timeout=CONNECT_S, target_session_attrs="read-write", statement_cache_size=1000,
-            max_cached_statement_lifetime=0, server_settings=writers_settings(self._name, self._commit_timeout),
-        )  # fmt: skip
-        await migrate_postgres.accept(connection, self._where)
-        await connection.execute(
-            "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT DO NOTHING", _HASH_KEY, secrets.token_bytes(32)
-        )
-        self.hash_key = await connection.fetchval(self.sql.meta_value.text, _HASH_KEY)
-        return Session(connection)
+    # -- ids
+
+    def new_id(self) -> int:
+        return self._own_ids().next(self._clock_ms())
+
+    def _own_ids(self) -> Ids:
+        """By the number that this node has now: after it was given up it joins with another."""
+        if self._number != self._member.number:
+            last = max(self._ids.last, self._last_ids.get(self._token_key, 0))
+            self._number = self._member.number
+            self._ids = Ids(self._number)
+            self._ids.resume_after(last)
+        return self._ids
+
+    @property
+    def _token_key(self) -> str:
+        return f"batch:{self._member.number}"
+
+    # -- open and close
+
+    async def open(self) -> None:
+        try:
+            self._session, _ = await self._connect()
+            await self._warn(self._session)
+            await self._listener.start()
+            self._readers = await asyncpg.create_pool(
+                self._url, min_size=1, max_size=_READERS, timeout=CONNECT_S, command_timeout=_READ_S,
+                server_settings=common_settings(f"{self._name} reader") | {"default_transaction_read_only": "on"},
+            )  # fmt: skip
+        except DRIVER_ERRORS as error:
+            await self.close()
+            raise StoreUnusable(str(explained(error, self._where))) from error
+        except StoreUnusable:
+            await self.close()
+            raise
+        self._ids.resume_after(self._last_ids.get(self._token_key, 0))
+
+    async def _connect(self) -> tuple[Session, bool]:
+        """A session that is ready for batches, and whether the one whose outcome was unknown is there."""
+        session = await connect(self._url, self._name, self._commit_timeout)
+        try:
+            await migrate_postgres.accept(session.connection, self._where)
+            await session.fetch(self.sql.make_meta.text, (_HASH_KEY, secrets.token_bytes(32)))
+            [(self.hash_key,)] = await session.fetch(self.sql.meta_value.text, (_HASH_KEY,))
+            there = self._unknown is not None and await self._is_there(session, self._unknown)
+            for key, token in await session.fetch(self.sql.tokens.text):
+                self._last_ids[key] = int.from_bytes(token[_NONCE_BYTES:])
+        except BaseException:
+            session.terminate()
+            raise
+        return session, there
+
+    async def _warn(self, session: Session) -> None:
+        """A database that forgets what it said is committed makes no promise come true."""
+        for name in ("fsync", "full_page_writes", "synchronous_commit"):
+            [(value,)] = await session.fetch("SELECT current_setting(?)", (name,))
+            if value == "off":
+                log.warning("store.not_durable", setting=name, value=value, database=self._where)
 
     async def close(self) -> None:
+        await self._listener.stop()
+        for task in (self._reaching, self._probing):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         async with self._writing:
             if self._session is not None:
                 await self._session.close()
                 self._session = None
         if self._readers is not None:
-            await self._readers.close()
+            self._readers.terminate()
+            self._readers = None
 
-    async def commit(self, works: Sequence[Work]) -> list[Exception | None]:
-        return await asyncio.shield(self._commit(works))
-
-    async def _commit(self, works: Sequence[Work]) -> list[Exception | None]:
-        async with self._writing:
-            if self._session is None:
-                raise StoreError(f"{self._where}: not open")
-            try:
-                async with asyncio.timeout(self._commit_timeout.total_seconds()):
-                    return await self._together(works)
-            except DRIVER_ERRORS as error:
-                raise explained(error, self._where) from error
-
-    async def _together(self, works: Sequence[Work]) -> list[Exception | None]:
-        try:
-            return await self._transaction(works)
-        except (Lost, Spoiled) as error:
-            if len(works) == 1:
-                return [error.__cause__ if isinstance(error.__cause__, Exception) else error]
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-            if fault_of(error, broken=self._session is None or self._session.closed) is not Fault.HANDLER:
-                raise
-            if len(works) == 1:
-                return [error]
-        return [(await self._together([work]))[0] for work in works]
-
-    async def _transaction(self, works: Sequence[Work]) -> list[Exception | None]:
-        session = self._session
-        assert session is not None
-        batch = PostgresBatch(session, self.sql, self._ids, self._clock_ms())
-        try:
-            await session.script(["BEGIN"])
-            outcomes = await batch.run(works)
-            await batch.write()
-            await session.script(["COMMIT"])
-        except BaseException:
-            await session.script(["ROLLBACK"])
-            raise
-        batch.kept()
-        return outcomes
+    # -- read
 
     async def read(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        if self.outage is not None:
+            raise StoreError(self.outage.why)
         if self._readers is None:
             raise StoreError("the store is not open")
         try:
             async with self._readers.acquire(timeout=CONNECT_S) as connection:
-                return [tuple(row) for row in await connection.fetch(text, *params)]
+                return [tuple(row) for row in await connection.fetch(numbered(text), *map(storable, params))]
+        except DRIVER_ERRORS as error:
+            raise explained(error, self._where) from error
+
+    async def tend(self, keep: timedelta) -> Tended:
+        try:
+            connection = await asyncpg.connect(
+                self._url, timeout=CONNECT_S, target_session_attrs="read-write",
+                server_settings=common_settings(self._name),
+            )  # fmt: skip
+            try:
+                return await partitions.tend(connection, self._clock_ms(), keep)
+            finally:
+                connection.terminate()
         except DRIVER_ERRORS as error:
             raise explained(error, self._where) from error
 
@@ -150,3 +198,176 @@ class PostgresStore:
             f"{self._where}: the platform does not copy a PostgreSQL: "
             "run `pg_basebackup` for the whole server, or `pg_dump` for this database"
         )
+
+    # -- commit
+
+    async def commit(self, works: Sequence[Work]) -> list[Exception | None]:
+        # Who waits for it may give up, a transaction that has begun does not.
+        return await asyncio.shield(self._commit(works))
+
+    async def _commit(self, works: Sequence[Work]) -> list[Exception | None]:
+        async with self._writing:
+            if self._revived_untold:
+                self._revived_untold = False
+                raise StoreError(
+                    f"{self._where}: a batch whose COMMIT was not answered is there; what it did is loaded"
+                )
+            until_s = asyncio.get_running_loop().time() + self._commit_timeout.total_seconds()
+
+            async def transaction(some: Sequence[Work], documents: Collection[DocumentKey]) -> list[Exception | None]:
+                return await self._transaction(some, documents, until_s)
+
+            return await attempts(works, transaction)
+
+    async def _transaction(
+        self, works: Sequence[Work], documents: Collection[DocumentKey], until_s: float
+    ) -> list[Exception | None]:
+        session = self._ready()
+        batch = PostgresBatch(session, self.sql, self._own_ids(), self._clock_ms())
+        first_id = self._ids.last + 1
+        try:
+            async with asyncio.timeout_at(until_s):
+                await self._begin(session)
+                await batch.lock(documents)
+                outcomes = await batch.run(works)
+                await batch.write()
+        except BaseException as error:
+            await self._undone(session, error, batch.touched)
+        token = secrets.token_bytes(_NONCE_BYTES) + self._ids.last.to_bytes(8)
+        await self._end(session, Unknown(self._token_key, token, first_id, self._ids.last), until_s)
+        self._failing_since_s = None
+        batch.kept()
+        return outcomes
+
+    def _ready(self) -> Session:
+        if self.outage is not None:
+            raise StoreError(self.outage.why)
+        if self._session is None:
+            raise StoreError(f"{self._where}: the store is not open")
+        return self._session
+
+    async def _begin(self, session: Session) -> None:
+        """Raises Fenced. The row of the token stays locked, so that who asks for it waits for this transaction."""
+        if await session.script(self.sql.begin(self._token_key, self._member.id)) != "SELECT 1":
+            raise Fenced
+
+    async def _end(self, session: Session, batch: Unknown, until_s: float) -> None:
+        """COMMIT; raises unless the batch is there."""
+        try:
+            done = await session.commit(self.sql.commit(batch.key, batch.token), until_s)
+        except DRIVER_ERRORS as error:
+            if not session.closed and getattr(error, "severity", "") == "ERROR":
+                await self._undone(session, error)
+            await self._look(batch, error)
+        else:
+            if done != "COMMIT":
+                raise Spoiled("a statement failed, and the work went on all the same")
+
+    async def _undone(self, session: Session, error: BaseException, touched: Collection[DocumentKey] = ()) -> NoReturn:
+        """Roll back, or let go of the connection; raises what the error is to those who decide how it goes on."""
+        if not isinstance(error, DRIVER_ERRORS):
+            await self._roll_back(session)
+            if isinstance(error, Lost | Spoiled | StoreError) or not isinstance(error, Exception):
+                raise error
+            raise Spoiled from error
+        fault = fault_of(error, broken=session.closed)
+        if fault is not Fault.ENGINE or keeps_session(error):
+            await self._roll_back(session)
+        else:
+            self._gone(session, error)
+        match fault:
+            case Fault.OTHERS:
+                raise Lost(touched) from error
+            case Fault.HANDLER:
+                raise Spoiled from error
+            case Fault.ENGINE:
+                raise explained(error, self._where) from error
+
+    async def _roll_back(self, session: Session) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await session.script(["ROLLBACK"])
+        except DRIVER_ERRORS as error:
+            self._gone(session, error)
+
+    async def _look(self, batch: Unknown, error: BaseException) -> None:
+        """After a COMMIT without an answer: raises unless a new connection finds the batch."""
+        log.error("store.commit_failed", error=str(error) or type(error).__name__)
+        self._unknown = batch
+        if self._session is not None:
+            self._session.terminate()
+            self._session = None
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                self._session, there = await self._connect()
+        except (*DRIVER_ERRORS, StoreUnusable) as again:
+            self._down(again)
+            raise CommitUnknown(str(explained(error, self._where))) from error
+        if not there:
+            raise explained(error, self._where) from error
+
+    async def _is_there(self, session: Session, batch: Unknown) -> bool:
+        """Waits until its transaction has ended; it may still be under way."""
+        [(token,)] = await session.fetch(self.sql.locked_token.text, (batch.key, b""))
+        self._unknown = None
+        return bool(token == batch.token)
+
+    # -- without the database
+
+    def _gone(self, session: Session, error: BaseException) -> None:
+        session.terminate()
+        if self._session is session:
+            self._session = None
+            self._down(error)
+
+    def _down(self, error: BaseException) -> None:
+        """Refuse everything at once, and try to reach the database until it is there."""
+        now_s = time.monotonic()
+        self._failing_since_s = self._failing_since_s or now_s
+        self.outage = Outage(self._failing_since_s, str(explained(error, self._where)))
+        log.error("store.down", why=self.outage.why)
+        self._reaching = asyncio.create_task(self._reach())
+
+    async def _reach(self) -> None:
+        pause_s = _PAUSE_S
+        while True:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+            try:
+                async with asyncio.timeout(self._commit_timeout.total_seconds() + CONNECT_S):
+                    unknown = self._unknown
+                    self._session, there = await self._connect()
+            except (*DRIVER_ERRORS, StoreUnusable) as error:
+                assert self.outage is not None
+                self.outage = self.outage._replace(why=str(explained(error, self._where)))
+            else:
+                if there and unknown is not None:
+                    self._revive(unknown)
+                self.outage = None
+                log.info("store.up", database=self._where)
+                return
+
+    def _revive(self, batch: Unknown) -> None:
+        first, last = self.revived or (batch.first_id, batch.last_id)
+        self.revived = min(first, batch.first_id), max(last, batch.last_id)
+        self._revived_untold = True
+
+    def _listener_lost(self) -> None:
+        """A node without commands notices in this way that the database is gone."""
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        async with self._writing:
+            session = self._session
+            if session is None:
+                return
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    await session.script(["SELECT 1"])
+            except DRIVER_ERRORS as error:
+                self._gone(session, error)
+
+    def _heard(self, pid: int, hint: str) -> None:
+        if self._session is None or pid != self._session.pid:
+            self.on_hint(hint)

@@ -9,7 +9,7 @@ that result; one that runs statements of its own waits until all earlier works h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,8 @@ from vas.errors import ForeignAwait
 from vas.messages import mask
 from vas.store import postgres_flush
 from vas.store.ids import Ids, shard_of
-from vas.store.postgres_errors import Fault, fault_of
+from vas.store.postgres_attempts import Spoiled
+from vas.store.postgres_errors import DRIVER_ERRORS, Fault, fault_of
 from vas.store.postgres_session import Session
 from vas.store.postgres_statements import PostgresStatements
 from vas.store.postgres_view import Kind, Look, Statement, Touched, View, Wanted
@@ -30,10 +31,6 @@ from vas.unit import DocumentKey
 
 log = structlog.get_logger()
 _SEEN_FIELDS, _SESSION_FIELDS = len(SeenRow._fields), len(SessionRow._fields)
-
-
-class Spoiled(Exception):
-    """A work that has run statements has failed: what it did can be undone only with the whole batch."""
 
 
 class PostgresBatch:
@@ -70,6 +67,12 @@ class PostgresBatch:
     def touched(self) -> set[DocumentKey]:
         """The documents that it has looked at or made."""
         return self.documents.keys() | self.changed
+
+    async def lock(self, documents: Collection[DocumentKey]) -> None:
+        """Keep other nodes from changing these until the end of the transaction."""
+        if documents:
+            keys = sorted((shard_of(msisdn), msisdn, service) for service, msisdn in documents)
+            await self.session.fetch(self.sql.lock_documents.text, [*zip(*keys, strict=True)])
 
     async def run(self, works: Sequence[Work]) -> list[Exception | None]:
         """What each raised, if it did; nothing of the batch's own is written yet."""
@@ -109,7 +112,7 @@ class PostgresBatch:
             run.executed = True
             try:
                 return await self._execute(run.view, run.wanted), None
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, TypeError) as error:
+            except DRIVER_ERRORS as error:
                 if fault_of(error, broken=self.session.closed) is not Fault.HANDLER:
                     raise
                 return None, error

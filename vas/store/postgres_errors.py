@@ -67,3 +67,8 @@ def explained(error: BaseException, where: str) -> StoreError:
         what, advice = str(error) or type(error).__name__, _WHAT_TO_DO.get(state, "")
     message = f"{where}: {what}" + (f": {advice}" if advice else "")
     return StoreUnusable(message) if state[:2] in _LASTING_CLASSES else StoreError(message)
+
+
+def keeps_session(error: BaseException) -> bool:
+    """Whether the connection is well all the same: the server has said that its disk or its memory is full."""
+    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in ("53", "54", "55")

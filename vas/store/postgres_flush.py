@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vas.store.ids import shard_of
+from vas.store.postgres_attempts import Lost
 from vas.store.rows import TalkRow
 from vas.store.sql import Query
 
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 
 HINTS = "vas"
 """The channel of what nodes tell each other."""
-
-
-class Lost(Exception):
-    """Another node has written what this batch has read."""
 
 
 async def write(batch: PostgresBatch) -> None:
@@ -44,7 +41,7 @@ async def write(batch: PostgresBatch) -> None:
 
 async def _all_of(batch: PostgresBatch, statement: Query, rows: Sequence[Sequence[object]]) -> None:
     if rows and await batch.session.put(statement, rows) != len(rows):
-        raise Lost
+        raise Lost(batch.touched)
 
 
 async def _write_seen(batch: PostgresBatch) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,24 +12,33 @@ import asyncpg
 
 from vas.store.sql import Query, numbered, together
 
+CONNECT_S = 2.0
+_STATEMENTS = 1000
+"""Prepared in one session."""
+
 
 class Session:
     """Statements in the dialect of either engine's services, set-wise where there are many rows."""
 
     def __init__(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
-        self._connection = connection
+        self.connection = connection
 
     @property
     def closed(self) -> bool:
-        return bool(self._connection.is_closed())
+        return bool(self.connection.is_closed())
+
+    @property
+    def pid(self) -> int:
+        """Of the server's process that notifications come from."""
+        return int(self.connection.get_server_pid())
 
     async def script(self, texts: Iterable[str]) -> str:
         """Statements without parameters or results, in one round trip; the status of the last one."""
         text = "; ".join(texts)
-        return await self._connection.execute(text) if text else ""
+        return str(await self.connection.execute(text)) if text else ""
 
     async def fetch(self, text: str, params: Sequence[object] = ()) -> list[Any]:
-        rows: list[Any] = await self._connection.fetch(numbered(text), *params)
+        rows: list[Any] = await self.connection.fetch(numbered(text), *map(storable, params))
         return rows
 
     async def many(self, text: str, rows: Sequence[Sequence[object]]) -> list[Any]:
@@ -36,44 +46,92 @@ class Session:
         text = numbered(text)
         all_at_once = together(text)
         if all_at_once is None:
-            await self._connection.executemany(text, rows)
+            await self.connection.executemany(text, [[*map(storable, row)] for row in rows])
         else:
-            await self._connection.execute(all_at_once, *zip(*rows, strict=True))
+            await self.connection.execute(all_at_once, *_columns(rows))
         return []
 
     async def put(self, statement: Query, rows: Sequence[Sequence[object]]) -> int:
         """How many rows were written."""
-        status = await self._connection.execute(statement.together, *zip(*rows, strict=True))
+        status = await self.connection.execute(statement.together, *_columns(rows))
         return int(status.rpartition(" ")[2])
+
+    async def commit(self, texts: Iterable[str], until_s: float) -> str:
+        """As `script`, but not cancelled: the server would take that for an order to end a COMMIT half done.
+
+        Past `until_s`, of the event loop's clock, the connection is let go of, and TimeoutError raised.
+        """
+        committing = asyncio.ensure_future(self.script(texts))
+        await asyncio.wait([committing], timeout=until_s - asyncio.get_running_loop().time())
+        if committing.done():
+            return committing.result()
+        committing.add_done_callback(lambda ended: ended.exception())
+        self.terminate()
+        raise TimeoutError
 
     def terminate(self) -> None:
         """Let go of it without a word."""
-        self._connection.terminate()
+        self.connection.terminate()
 
     async def close(self) -> None:
-        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-            await self._connection.close(timeout=1)
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await self.connection.close(timeout=CONNECT_S)
 
 
-def writers_settings(name: str, limit: timedelta) -> dict[str, str]:
-    """Of a session that runs batches, each of which takes at most `limit`."""
+def storable(value: object) -> object:
+    """What PostgreSQL can hold: no text with a NUL, which a phone may send, or with half a surrogate pair."""
+    if not isinstance(value, str) or ("\0" not in value and (value.isascii() or _encodable(value))):
+        return value
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _columns(rows: Sequence[Sequence[object]]) -> Iterator[Sequence[object]]:
+    for column in zip(*rows, strict=True):
+        yield column if _is_storable(column) else [*map(storable, column)]
+
+
+def _is_storable(column: Sequence[object]) -> bool:
+    """Seen at once for numbers, and for texts that are put together."""
+    if not isinstance(column[0], str):
+        return column[0] is not None
+    try:
+        text = "".join(column)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return storable(text) is text
+
+
+async def connect(url: str, name: str, limit: timedelta) -> Session:
+    """For batches, each of which takes at most `limit`; the primary, where the URL names several servers."""
     limit_ms = str(int(limit.total_seconds() * 1000))
-    return {
-        **common_settings(name),
-        # A node that is frozen, or cut off, must not keep its locks.
+    settings = {
+        # A node that is frozen or cut off must not keep its locks.
         "statement_timeout": limit_ms,
         "idle_in_transaction_session_timeout": limit_ms,
-        "lock_timeout": limit_ms,
-        # Each row is looked up by its key; plans made while the tables were empty would stay.
+        # Each row is looked up by its key; else plans that were made while the tables were empty would stay.
         "plan_cache_mode": "force_generic_plan",
         "enable_seqscan": "off",
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",
         "jit": "off",
     }
+    connection = await asyncpg.connect(
+        url, timeout=CONNECT_S, target_session_attrs="read-write", statement_cache_size=_STATEMENTS,
+        max_cached_statement_lifetime=0, server_settings=common_settings(name) | settings,
+    )  # fmt: skip
+    return Session(connection)
 
 
 def common_settings(name: str) -> dict[str, str]:
+    """Of every session. `name` is what an administrator sees; the server lets go of a peer that is not heard of."""
     return {
         "application_name": name,
         "tcp_keepalives_idle": "2",

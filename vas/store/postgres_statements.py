@@ -28,7 +28,9 @@ from vas.store import schema
 from vas.store.sql import POSTGRES, Query
 from vas.store.statements import Statements
 
-state, talk, seen, session, node = schema.state, schema.talk, schema.seen, schema.session, schema.node
+state, talk, seen, session, node, meta = (
+    schema.state, schema.talk, schema.seen, schema.session, schema.node, schema.meta,
+)  # fmt: skip
 
 
 class PostgresStatements(Statements):
@@ -121,6 +123,36 @@ class PostgresStatements(Statements):
     @cached_property
     def end_talk_as_read(self) -> Query:
         return self._compile(delete(talk).where(*_as_read(talk)))
+
+    # -- what a node knows of its own last batch
+
+    @cached_property
+    def make_meta(self) -> Query:
+        return self._compile(self._insert(meta).on_conflict_do_nothing())
+
+    @cached_property
+    def tokens(self) -> Query:
+        """The tokens of all nodes' last batches, by key."""
+        return self._compile(select(meta.c.key, meta.c.value).where(meta.c.key.startswith(literal_column("'batch:'"))))
+
+    @cached_property
+    def locked_token(self) -> Query:
+        """A token, once the transaction that holds its row has ended; as given if there is none."""
+        kept = self._insert(meta).on_conflict_do_update(index_elements=["key"], set_={"value": meta.c.value})
+        return self._compile(kept.returning(meta.c.value))
+
+    @staticmethod
+    def begin(key: str, member: int) -> tuple[str, ...]:
+        """Lock a token's row, then this node's: the status of the last is SELECT 1 unless it has been given up."""
+        lock = "INSERT INTO meta (key, value) VALUES ('{}', '') ON CONFLICT (key) DO UPDATE SET value = meta.value"
+        fence = f"SELECT 1 FROM node WHERE id = {member} FOR KEY SHARE" if member else "SELECT 1"  # noqa: S608
+        return "BEGIN", lock.format(key), fence
+
+    @staticmethod
+    def commit(key: str, token: bytes) -> tuple[str, ...]:
+        # A COMMIT that is cancelled while it waits for a standby would report success.
+        write = f"UPDATE meta SET value = '\\x{token.hex()}' WHERE key = '{key}'"  # noqa: S608
+        return write, "SET LOCAL statement_timeout = 0", "COMMIT"
 
     # -- told to the other nodes
 

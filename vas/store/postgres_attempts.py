@@ -1,0 +1,65 @@
+"""How often a batch is tried, and in what company: together, together with locks, then each work alone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from vas.errors import StoreError
+from vas.store.protocol import Work
+from vas.unit import DocumentKey
+
+ALONE = 8
+"""Tries of one work, of which all but the first have its documents locked."""
+
+Transaction = Callable[[Sequence[Work], Collection[DocumentKey]], Awaitable[list[Exception | None]]]
+"""Runs works in one transaction that locks these documents first; raises Lost, Spoiled or StoreError."""
+
+
+class Lost(Exception):
+    """Another node has written what a batch has read, or each waited for the other."""
+
+    def __init__(self, touched: Collection[DocumentKey] = ()) -> None:
+        super().__init__("other nodes were quicker")
+        self.touched = touched
+        """The documents that it looked at."""
+
+
+class Spoiled(Exception):
+    """Something of a work cannot be written; its cause says what. It can be undone only with the whole batch."""
+
+
+async def attempts(works: Sequence[Work], transaction: Transaction) -> list[Exception | None]:
+    """What each work raised, if it did; raises StoreError if nothing was committed."""
+    if len(works) > 1:
+        try:
+            return await _twice(works, transaction)
+        except (Lost, Spoiled):
+            return [await _outcome(work, transaction) for work in works]
+    return [await _alone(work, transaction) for work in works]
+
+
+async def _twice(works: Sequence[Work], transaction: Transaction) -> list[Exception | None]:
+    try:
+        return await transaction(works, ())
+    except Lost as lost:
+        return await transaction(works, lost.touched)
+
+
+async def _outcome(work: Work, transaction: Transaction) -> Exception | None:
+    """That the engine fails now says nothing of the works before this one."""
+    try:
+        return await _alone(work, transaction)
+    except StoreError as error:
+        return error
+
+
+async def _alone(work: Work, transaction: Transaction) -> Exception | None:
+    touched: Collection[DocumentKey] = ()
+    for _ in range(ALONE):
+        try:
+            return (await transaction([work], touched))[0]
+        except Lost as lost:
+            touched = lost.touched
+        except Spoiled as spoiled:
+            return spoiled.__cause__ if isinstance(spoiled.__cause__, Exception) else spoiled
+    return StoreError(f"other nodes were quicker {ALONE} times")

@@ -1,0 +1,67 @@
+"""What nodes tell each other through the database: hints that may be lost, so a connection of its own listens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import asyncpg
+
+from vas.store.postgres_errors import DRIVER_ERRORS
+from vas.store.postgres_flush import HINTS
+from vas.store.postgres_session import CONNECT_S, common_settings
+
+_PING_S = 2.0
+"""How often it asks whether the database is still there, and how long that may take."""
+_AGAIN_S = 1.0
+
+
+class Listener:
+    """Hears what other sessions notify; `lost` is called when its connection is."""
+
+    def __init__(self, url: str, name: str, heard: Callable[[int, str], None], lost: Callable[[], None]) -> None:
+        """`heard` is given the process id of the session that told it, and the hint."""
+        self._url = url
+        self._name = name
+        self._heard = heard
+        self._lost = lost
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """It listens when this returns."""
+        connection = await self._connect()
+        self._task = asyncio.create_task(self._run(connection))
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _run(self, connection: asyncpg.Connection[asyncpg.Record] | None) -> None:
+        while True:
+            try:
+                connection = connection or await self._connect()
+                while True:
+                    await asyncio.sleep(_PING_S)
+                    await connection.execute("SELECT 1", timeout=_PING_S)
+            except DRIVER_ERRORS:
+                self._lost()
+            finally:
+                if connection is not None:
+                    connection.terminate()
+                    connection = None
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
+        settings = common_settings(f"{self._name} listener")
+        connection = await asyncpg.connect(
+            self._url, timeout=CONNECT_S, target_session_attrs="read-write", server_settings=settings
+        )
+        await connection.add_listener(HINTS, self._notified)
+        return connection
+
+    def _notified(self, _: object, pid: int, __: str, hint: object) -> None:
+        self._heard(pid, str(hint))
