@@ -1,7 +1,7 @@
 """How many commands a second, and how fast each: the platform under the simulator's load, on this machine.
 
-Two processes on loopback: the simulator with its phones, and `vas run` over a SQLite file on a real disk. Before that
-the codec alone, and the gateway without a store.
+Over loopback: the simulator with its phones, and `vas run` over a SQLite file on a real disk, then over a PostgreSQL
+on the same machine, one node and two. Before that the codec alone, and the gateway without a store.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,10 +18,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bench.gateway import WINDOWS, measure_codec, measure_round_trips
-from bench.measure import SCENARIOS, Figures, Scenario, Wrong, free_port, measure_floor, measure_platform, running
+from bench.measure import SCENARIOS, Figures, Scenario, Wrong, free_port, measure_floor, measure_platform
+from bench.platforms import database, on_postgres, on_sqlite
 from bench.process import Died, scratch
 from bench.profiled import shown
-from bench.report import Row, gateway_markdown, markdown
+from bench.report import Engine, Row, gateway_markdown, markdown
+from tests.postgres import Server
 from vas.assembly import event_loop
 
 KEPT = Path(__file__).with_name("last.md")
@@ -49,39 +52,52 @@ SIZES = {"full": Size(3, 30_000, 5.0, 60_000, 10_000), "quick": Size(1, 5_000, 1
 
 async def bench(size: Size, progress: Progress) -> list[Row]:
     rows = []
-    work = progress.add_task("", total=len(SCENARIOS) * size.runs * 4)
+    work = progress.add_task(
+        "", total=sum(len(FLOORS) + 2 * len(_engines(scenario)) for scenario in SCENARIOS) * size.runs
+    )
 
     def step(what: str) -> None:
         progress.update(work, description=what, advance=1)
 
-    for scenario in SCENARIOS:
-        full, half = [], []
-        floors: dict[str, list[Figures]] = {kind: [] for kind in FLOORS}
-        for _ in range(size.runs):
-            for kind in FLOORS:
-                step(f"{scenario.name}: floor, {kind}")
-                floors[kind].append(await measure_floor(kind, await free_port(), scenario, size.full))
-            both = await _platform(scenario, size, step)
-            full.append(both[0])
-            half.append(both[1])
-        rows.append(
-            Row(
-                scenario,
-                Figures.median(full),
-                Figures.median(half),
-                {kind: Figures.median(runs) for kind, runs in floors.items()},
+    async with database() as server:
+        for scenario in SCENARIOS:
+            floors: dict[str, list[Figures]] = {kind: [] for kind in FLOORS}
+            runs: dict[Engine, list[tuple[Figures, Figures]]] = {engine: [] for engine in _engines(scenario)}
+            for _ in range(size.runs):
+                for kind in FLOORS:
+                    step(f"{scenario.name}: floor, {kind}")
+                    floors[kind].append(await measure_floor(kind, await free_port(), scenario, size.full))
+                for engine in runs:
+                    runs[engine].append(await _measured(engine, server, scenario, size, step))
+            rows.append(
+                Row(
+                    scenario,
+                    {engine: (_median(pairs, 0), _median(pairs, 1)) for engine, pairs in runs.items()},
+                    {kind: Figures.median(figures) for kind, figures in floors.items()},
+                )
             )
-        )
     return rows
 
 
-async def _platform(scenario: Scenario, size: Size, step: Callable[[str], None]) -> tuple[Figures, Figures]:
-    async with running() as (platform, port):
-        step(f"{scenario.name}: full speed")
-        full = await measure_platform(platform, port, scenario, size.full, None)
-        step(f"{scenario.name}: half load")
+def _engines(scenario: Scenario) -> tuple[Engine, ...]:
+    return (Engine.SQLITE,) if scenario.receipts else tuple(Engine)
+
+
+def _median(pairs: Sequence[tuple[Figures, Figures]], place: int) -> Figures:
+    return Figures.median([pair[place] for pair in pairs])
+
+
+async def _measured(
+    engine: Engine, server: Server, scenario: Scenario, size: Size, step: Callable[[str], None]
+) -> tuple[Figures, Figures]:
+    """At full speed, and at half of it."""
+    port = await free_port()
+    async with on_postgres(server, port, engine.nodes) if engine.nodes else on_sqlite(port) as platforms:
+        step(f"{scenario.name}: {engine.value}, full speed")
+        full = await measure_platform(platforms, port, scenario, size.full, None)
+        step(f"{scenario.name}: {engine.value}, half load")
         rate = full.per_second / 2
-        return full, await measure_platform(platform, port, scenario, int(rate * size.half_s), rate)
+        return full, await measure_platform(platforms, port, scenario, int(rate * size.half_s), rate)
 
 
 async def soak(progress: Progress) -> str:
@@ -89,24 +105,28 @@ async def soak(progress: Progress) -> str:
     scenario, step = SCENARIOS[1], SOAK // 10
     lines = ["| commands | resident MB | commands/s |", "|--:|--:|--:|"]
     work = progress.add_task("soak", total=10)
-    async with running() as (platform, port):
+    port = await free_port()
+    async with on_sqlite(port) as platforms:
         for number in range(10):
-            figures = await measure_platform(platform, port, scenario, step, None)
-            megabytes = platform.rss_octets() / 1_000_000
+            figures = await measure_platform(platforms, port, scenario, step, None)
+            megabytes = platforms.nodes[0].rss_octets() / 1_000_000
             lines.append(f"| {(number + 1) * step:,} | {megabytes:.0f} | {figures.per_second:,.0f} |")
             progress.update(work, advance=1)
     return "\n".join([f"# Soak, {scenario.name}", "", *lines, ""])
 
 
 async def profile(progress: Progress) -> str:
-    """Where the time goes at full speed, by scenario; the profiler itself slows everything down."""
+    """Where the time goes at full speed, by scenario and engine; the profiler itself slows everything down."""
     texts = []
-    for scenario in SCENARIOS:
-        progress.add_task(scenario.name, total=None)
-        with scratch() as folder:
-            async with running("-m", "bench.profiled", str(folder)) as (platform, port):
-                await measure_platform(platform, port, scenario, PROFILED, None)
-            texts.append(f"=== {scenario.name}\n{shown(folder)}")
+    async with database() as server:
+        for scenario, engine in product(SCENARIOS, (Engine.SQLITE, Engine.ONE_NODE)):
+            progress.add_task(f"{scenario.name}: {engine.value}", total=None)
+            with scratch() as folder:
+                port, program = await free_port(), ("-m", "bench.profiled", str(folder))
+                on = on_postgres(server, port, 1, *program) if engine.nodes else on_sqlite(port, *program)
+                async with on as platforms:
+                    await measure_platform(platforms, port, scenario, PROFILED, None)
+                texts.append(f"=== {scenario.name}, {engine.value}\n{shown(folder)}")
     return "\n".join(texts)
 
 

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from bench.measure import BINDS, SCENARIOS, WINDOW, Figures, free_port, measure, measure_platform, running
+from bench.measure import BINDS, SCENARIOS, WINDOW, Figures, free_port, measure, measure_platform
+from bench.platforms import on_sqlite
 from bench.process import Cpu, cpu_s, scratch
 from tests.peers.kannel import INSTALLED, Kannel, Store
 
@@ -42,7 +43,8 @@ async def _kannel(store: Store, messages: int) -> Figures:
 
 
 async def _ours(messages: int) -> Figures:
-    async with running() as (platform, port):
+    port = await free_port()
+    async with on_sqlite(port) as platform:
         return await measure_platform(platform, port, HD, messages, None)
 
 

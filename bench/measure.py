@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bench.process import PASSWORD, PROGRAM, ROOT, SHORT_CODE, SYSTEM_ID, Cpu, PlatformProcess, cpu_s, scratch
+from bench.platforms import Platforms
+from bench.process import PASSWORD, ROOT, SHORT_CODE, SYSTEM_ID, Cpu, cpu_s
 from gateway.simulator import Settings
 from gateway.simulator.load import Load, Plan, Result
 
@@ -53,6 +53,7 @@ class Figures(NamedTuple):
     p99_ms: float
     loop_us: float
     rest_us: float
+    database_us: float
     simulator_us: float
     units_a_batch: float
 
@@ -99,36 +100,18 @@ def _figures(result: Result, spent: Cpu) -> Figures:
     us = 1_000_000 / result.answered
     return Figures(
         result.per_second, result.p50_ms, result.p95_ms, result.p99_ms, spent.loop * us, spent.rest * us,
-        result.cpu_seconds * us, 0.0,
+        spent.database * us, result.cpu_seconds * us, 0.0,
     )  # fmt: skip
 
 
-@asynccontextmanager
-async def running(*program: str) -> AsyncIterator[tuple[PlatformProcess, int]]:
-    """A new platform over an empty store, and the port where it looks for its SMSC; `program` instead of `vas run`."""
-    with scratch() as folder:
-        port = await free_port()
-        platform = PlatformProcess(folder, port, program=program or PROGRAM)
-        try:
-            await platform.start()
-            yield platform, port
-            await platform.stop()
-        finally:
-            await platform.kill()
-
-
 async def measure_platform(
-    platform: PlatformProcess, port: int, scenario: Scenario, messages: int, rate: float | None
+    platforms: Platforms, port: int, scenario: Scenario, messages: int, rate: float | None
 ) -> Figures:
-    before = await _batches(platform)
-    figures = await measure(port, scenario, messages, rate, platform.cpu)
-    after = await _batches(platform)
-    return figures._replace(units_a_batch=(after[0] - before[0]) / max(after[1] - before[1], 1))
-
-
-async def _batches(platform: PlatformProcess) -> tuple[float, float]:
-    metrics = await platform.metrics()
-    return metrics["vas_batch_units_sum"], metrics["vas_batch_units_count"]
+    before = await platforms.metrics()
+    figures = await measure(port, scenario, messages, rate, platforms.cpu)
+    after = await platforms.metrics()
+    units, batches = (after[name] - before[name] for name in ("vas_batch_units_sum", "vas_batch_units_count"))
+    return figures._replace(units_a_batch=units / max(batches, 1))
 
 
 async def measure_floor(kind: str, port: int, scenario: Scenario, messages: int) -> Figures:

@@ -69,13 +69,15 @@ class Cpu(NamedTuple):
     """The event loop's thread."""
     rest: float
     """All other threads: the store's writer, and its reader."""
+    database: float = 0.0
+    """All processes of the database's server."""
 
     def __sub__(self, earlier: tuple[float, ...]) -> Cpu:
-        return Cpu(self.loop - earlier[0], self.rest - earlier[1])
+        return Cpu(*(now - before for now, before in zip(self, earlier, strict=True)))
 
     @property
     def all(self) -> float:
-        return self.loop + self.rest
+        return sum(self)
 
 
 class Died(Exception):
@@ -224,8 +226,18 @@ class PlatformProcess:
 
 def cpu_s(task: Path) -> float:
     """Seconds of processor time of a process or a thread, by its folder in /proc."""
+    return _ticks(task, 11) * _TICKS_S
+
+
+def reaped_s(task: Path) -> float:
+    """Of the children of a process that have ended."""
+    return _ticks(task, 13) * _TICKS_S
+
+
+def _ticks(task: Path, field: int) -> int:
+    """A time in user mode, and behind it the one in the kernel: proc_pid_stat(5), counted from the state on."""
     fields = (task / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * _TICKS_S
+    return int(fields[field]) + int(fields[field + 1])
 
 
 def _on_disk(folder: Path) -> bool:
