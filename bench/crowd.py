@@ -34,14 +34,18 @@ BOUND_WITHIN_S = 20.0
 REST_WITHIN_S = 30.0
 BLOCKS = 0.1
 """The share of commands that block somebody."""
-DAILY_LIMIT = 12
-RECEIVED_LIMIT = 20
+
+
+FRIENDS = 10
+"""Whom each asks."""
 
 
 class Size(NamedTuple):
     people: int = 300
     commands: int = 6_000
     outstanding: int = 200
+    daily_limit: int = 15
+    received_limit: int = 14
 
 
 FULL = Size()
@@ -98,13 +102,13 @@ class Crowd:
             rows = PostgresRows(server.url())
             await self._wait(REST_WITHIN_S, lambda: self._at_rest(simulator, rows))
             await asyncio.gather(*(node.stop() for node in nodes))
-            return await judge(simulator, wire, rows)
+            return await judge(simulator, wire, rows, self._size)
 
     def _node(self, name: str, server: Server, port: int) -> PlatformProcess:
         account = f"message_id_tlv = {MESSAGE_ID_TLV}\n"
         return PlatformProcess(
             self._folder, port, binds=BINDS, account=account, program=self._program, url=server.url(), node=name,
-            daily_limit=DAILY_LIMIT, received_daily_limit=RECEIVED_LIMIT,
+            daily_limit=self._size.daily_limit, received_daily_limit=self._size.received_limit,
         )  # fmt: skip
 
     async def _load(self, simulator: Simulator) -> None:
@@ -123,13 +127,13 @@ class Crowd:
         return one not in self._latest or self._latest[one].acknowledged
 
     def _command(self, one: int) -> str:
-        # A few are asked by all, as in life.
-        other = min(self._random.randrange(self._size.people), self._random.randrange(self._size.people))
-        other += other == one
-        if self._random.random() < BLOCKS and (one, other) not in self._blocked:
-            self._blocked.add((one, other))
-            return f"BLOCK 0{_number(other)[2:]}"
-        return f"CM 0{_number(other)[2:]}"
+        """Each asks a few friends, and blocks some of those by whom they are asked."""
+        step = self._random.randint(1, FRIENDS)
+        asker = (one - step) % self._size.people
+        if self._random.random() < BLOCKS and (one, asker) not in self._blocked:
+            self._blocked.add((one, asker))
+            return f"BLOCK 0{_number(asker)[2:]}"
+        return f"CM 0{_number((one + step) % self._size.people)[2:]}"
 
     async def _bound(self, wire: Wire, nodes: int) -> bool:
         return len(wire.binds()) == nodes
@@ -175,7 +179,7 @@ class Answered(NamedTuple):
         return ended
 
 
-async def judge(simulator: Simulator, wire: Wire, rows: Rows) -> Verdict:
+async def judge(simulator: Simulator, wire: Wire, rows: Rows, size: Size) -> Verdict:
     """What the SMSC and the logs say against the documents."""
     inbox = await rows.query("SELECT msisdn, reply FROM inbox ORDER BY id")
     outbox = await rows.query("SELECT msisdn, origin FROM outbox")
@@ -194,7 +198,7 @@ async def judge(simulator: Simulator, wire: Wire, rows: Rows) -> Verdict:
         *_wrong("inbox rows", Counter(mo.sender for mo in commands), Counter(msisdn for msisdn, _ in inbox)),
         *_wrong("requests made of those that were answered so", made, counts.asked),
         *_lost(counts, {msisdn: msgspec.json.decode(value) for msisdn, value in state}),
-        *_limits(asked, counts),
+        *_limits(asked, counts, size),
         *_through_a_block(asked, blocks),
         *(
             []
@@ -229,15 +233,16 @@ def _lost(counts: Counts, documents: dict[str, dict[str, Any]]) -> Iterable[str]
     yield from _wrong("numbers blocked", expected, found)
 
 
-def _limits(asked: list[Answered], counts: Counts) -> Iterable[str]:
+def _limits(asked: list[Answered], counts: Counts, size: Size) -> Iterable[str]:
     """Limits that were passed, and those that somebody was told of before they were reached."""
-    for what, limit, each in (("asked", DAILY_LIMIT, counts.asked), ("received", RECEIVED_LIMIT, counts.received)):
+    both = (("asked", size.daily_limit, counts.asked), ("received", size.received_limit, counts.received))
+    for what, limit, each in both:
         yield from [f"over the limit: {who} {what} {number}" for who, number in each.items() if number > limit]
     for mo, reply in asked:
         other = Answered(mo, reply).other
-        if reply == "limit_day" and counts.asked[mo.sender] < DAILY_LIMIT:
+        if reply == "limit_day" and counts.asked[mo.sender] < size.daily_limit:
             yield f"told of a limit at {counts.asked[mo.sender]}: {mo.sender}"
-        if reply == "receives_no_more" and counts.received[other] < RECEIVED_LIMIT:
+        if reply == "receives_no_more" and counts.received[other] < size.received_limit:
             yield f"told that a friend has had enough at {counts.received[other]}: {other}"
 
 

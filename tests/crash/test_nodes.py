@@ -15,7 +15,7 @@ from tests.crash.runs import found_out, seeded
 pytestmark = pytest.mark.timeout(180)
 
 SHORT = Plan(kills=4, with_ids=True, subscribers=400, outstanding=150, up_s=(0.4, 0.8), friends=100)
-FEW = Size(people=200, commands=2_000)
+FEW = Size(people=100, commands=1_500, outstanding=90, daily_limit=10, received_limit=9)
 
 
 @pytest.mark.parametrize("with_ids", [pytest.param(True, id="ids"), pytest.param(False, id="no ids")])
