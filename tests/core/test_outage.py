@@ -1,0 +1,129 @@
+"""While the store is not there what comes in is refused at once, and what was sent is written down afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from tests.core.toys import LAN, MAI_NUMBER, Toy, inbound, noted, offer, purse, rows
+from vas import Context, Service
+from vas.core import AccountRules
+from vas.errors import StoreError
+from vas.messages import ROK, RTHROTTLED, RX_T_APPN
+from vas.store.protocol import Outage, Work
+from vas.testing import ACCOUNT, Network
+
+BUSY = 0x45
+
+
+@pytest.fixture
+def service(toy: Toy) -> Service:
+    made = toy.service()
+
+    @made.sms("NOTE {x}")
+    async def note(ctx: Context, x: str) -> None:
+        await ctx.change(ctx.sender, noted, x)
+        await ctx.send(MAI_NUMBER, "note", x=x)
+
+    return made
+
+
+class Door:
+    """Before a store: commits fail while it is shut, or wait for it."""
+
+    def __init__(self, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fails = False
+        self.open = asyncio.Event()
+        self.open.set()
+        self.tried = 0
+        self._commit = network.node.store.commit
+        monkeypatch.setattr(network.node.store, "commit", self.commit)
+
+    async def commit(self, works: Sequence[Work]) -> list[Exception | None]:
+        self.tried += 1
+        if self.fails:
+            raise StoreError("nowhere to write")
+        await self.open.wait()
+        return await self._commit(works)
+
+
+def send(network: Network, *texts: str) -> list[asyncio.Future[int]]:
+    session = network.node.dispatch.session_opened(ACCOUNT)
+    return [offer(network, inbound(network, text, session=session, ordinal=at)) for at, text in enumerate(texts, 1)]
+
+
+async def test_what_comes_in_is_refused_before_anything_is_tried(
+    toy: Toy, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with toy.network(service, accounts={ACCOUNT: AccountRules(later_status=BUSY)}) as network:
+        door = Door(network, monkeypatch)
+        network.node.store.outage = Outage(time.monotonic(), "gone")
+        (answer,) = send(network, "NOTE a")
+        assert (answer.result(), door.tried) == (BUSY, 0)
+        network.node.store.outage = None
+        assert await asyncio.gather(*send(network, "NOTE a")) == [ROK]
+        await network.settled()
+        assert (await purse(network)).notes == ("a",)
+
+
+async def test_what_waits_for_credit_when_the_store_goes_is_refused(
+    toy: Toy, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with toy.network(service, credits=1) as network:
+        door = Door(network, monkeypatch)
+        door.open.clear()
+        taken, waits = send(network, "NOTE a", "NOTE b")
+        await asyncio.sleep(0.01)
+        network.node.store.outage = Outage(time.monotonic(), "gone")
+        network.node.dispatch.tick()
+        assert (taken.done(), waits.result()) == (False, RX_T_APPN)
+        network.node.store.outage = None
+        door.open.set()
+        assert await taken == ROK
+        await network.settled()
+
+
+async def test_a_command_for_whose_commit_no_time_is_left_is_told_to_slow_down(
+    toy: Toy, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = AccountRules(smsc_response_timer=timedelta(seconds=4))
+    async with toy.network(
+        service, accounts={ACCOUNT: rules}, commit_within=timedelta(seconds=1.98), batch_limit=1
+    ) as network:
+        door = Door(network, monkeypatch)
+        door.open.clear()
+        answers = send(network, "NOTE a", "NOTE b")
+        await asyncio.sleep(0.03)
+        door.open.set()
+        assert await asyncio.gather(*answers) == [ROK, RTHROTTLED]
+        await network.settled()
+        assert (await purse(network)).notes == ("a",)
+
+
+async def test_while_nothing_can_be_written_it_is_told_to_come_later_instead(toy: Toy, service: Service) -> None:
+    async with toy.network(service, commit_within=timedelta(hours=1)) as network:
+        network.node.grace.failed(StoreError("gone"))
+        assert await asyncio.gather(*send(network, "NOTE a")) == [RX_T_APPN]
+
+
+async def test_what_was_sent_meanwhile_is_written_down_when_the_store_is_back_and_not_sent_again(
+    toy: Toy, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with toy.network(service) as network:
+        door = Door(network, monkeypatch)
+        (answer,) = send(network, "NOTE a")
+        assert await answer == ROK
+        door.fails = True
+        for _ in range(5):
+            network.node.outbox.tick()
+            await asyncio.sleep(0.005)
+        assert network.node.outbox.busy
+        door.fails = False
+        await network.settled()
+        assert [message.text for message in network.sent] == ["note a"]
+        assert await rows(network, "SELECT state, due_ms FROM outbox") == [("sent", None)]
+        assert network.phone(LAN).texts == []
