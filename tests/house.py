@@ -12,6 +12,7 @@ ROOMS_OF_ALL = {
     "vas.__main__",
     "vas.assembly",
     "vas.accounts",
+    "vas.commands.db",
     "vas.commands.loop",
     "vas.commands.text",
     "vas.commands.traffic",
@@ -23,7 +24,16 @@ ROOMS_OF_ALL = {
 """Where everything is put together: the command with its parts, and the phone that tests dial with."""
 ENGINES = {"vas.dispatch", "vas.outbox", "vas.admin"}
 """What drives the facilities, and is never imported by one."""
-DRIVERS = {*ENGINES, "vas.submissions", "vas.schedule", "vas.node", "vas.operations", "vas.recalling", "vas.reloading"}
+DRIVERS = {
+    *ENGINES,
+    "vas.submissions",
+    "vas.due",
+    "vas.schedule",
+    "vas.node",
+    "vas.operations",
+    "vas.recalling",
+    "vas.reloading",
+}
 """May import one another."""
 PURE = {
     *("gateway.pdus", "gateway.sms", "gateway.dialects"),

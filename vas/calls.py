@@ -104,8 +104,13 @@ class Calls:
     def followed(self, made: Made) -> None:
         self._follow(made)
 
+    def lose(self) -> None:
+        """Leave the calls; another node makes them now."""
+        for task in self._in_progress.values():
+            task.cancel()
+
     async def stop(self) -> None:
-        """Leave the calls; their jobs resume them after the next start, with the same keys."""
+        """Leave the calls; their jobs resume them after the next start or on another node, with the same keys."""
         tasks = list(self._in_progress.values())
         for task in tasks:
             task.cancel()
@@ -151,13 +156,13 @@ async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answe
         target, context, start = await _again(core, unit, job, body, journal)
     except ServiceError as error:
         log.error("call.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
-        await put_off(batch, job)
+        await put_off(batch, job, None)
         return
     apology = "apology_halfway" if body["kind"] in COMMANDS else ""
     ran = await run_handler(core, target, context, partial(_no_questions, start), by_sms=True, apology=apology)
     if ran.suspended is not None:
         body["journal"] = context.journal_json().decode()
-        await put_off(batch, job._replace(body=msgspec.json.encode(body)))
+        await put_off(batch, job._replace(body=msgspec.json.encode(body)), core.me)
         made.calls.append(Call(job, ran.suspended))
     else:
         await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**job.given))
@@ -165,7 +170,7 @@ async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answe
         bury(core, "call", job.cause, job.msisdn, target, ran, None)
     if body["kind"] in COMMANDS:
         await _write_on(batch, job, ran, body["kind"])
-    made.take(ran.unit)
+    made.take(core, ran.unit)
 
 
 async def _write_on(batch: Batch, job: JobRow, ran: Ran, kind: str) -> None:
@@ -187,14 +192,14 @@ async def _write_on(batch: Batch, job: JobRow, ran: Ran, kind: str) -> None:
     )
 
 
-async def put_off(batch: Batch, job: JobRow) -> None:
-    """Look at a job again after the patience for a call."""
+async def put_off(batch: Batch, job: JobRow, owner: int | None) -> None:
+    """Look at a job again after the patience for a call; `owner` of a call: who makes it."""
     query = batch.sql.put_off_job
     await batch.execute(
         query.text,
         query.params(
             new_due_ms=batch.now_ms + CALL_PATIENCE_MS, new_body=job.body, new_attempts=job.attempts + 1,
-            **job.given,
+            new_owner=owner, **job.given,
         ),
     )  # fmt: skip
 

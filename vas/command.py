@@ -17,10 +17,10 @@ from vas.parts import PART_OCTETS_MAX, Reassembly, TooManyParts
 from vas.replies import Reply
 from vas.routing import Route, Target
 from vas.running import Made, Ran, Screen, bury, run_handler
-from vas.sessions import Copy
+from vas.sessions import Copy, judged_by_its_row
 from vas.settling import wait_for_outside
 from vas.store.ids import milliseconds, shard_of
-from vas.store.rows import InboxRow, PartKey, SeenRow
+from vas.store.rows import Earlier, InboxRow, PartKey, SeenRow
 from vas.subscribers import DOCUMENT, Subscriber, helped, helped_last_hour
 from vas.unit import Batch, Unit
 
@@ -39,11 +39,11 @@ class Command:
         self.answer = answer
         self.answer_by_s = time.monotonic() + core.rules(inbound.account).smsc_response_timer.total_seconds() / 2
         """By time.monotonic(): half the SMSC's response timer after it came."""
-        self.asked = False
-        """The other session's peer was asked for a sign of life, so its answer counts as confirmed if it gave one."""
+        self._asked_about: Earlier | None = None
+        self._arrived: tuple[int, int] | None = None
+        """Session and ordinal of an earlier answer that has arrived, as the peer's sign of life says."""
         self.received_ms = milliseconds(inbound.received_at)
         self._read_ms = core.clock_ms()
-        self._asked_about: SeenRow | None = None
         self._key = b""
         self._reset()
 
@@ -51,7 +51,8 @@ class Command:
         self.inbound = self._came
         self.result = ""
         self.service = ""
-        self.ask_session = 0
+        self.doubtful: Earlier | None = None
+        """Whether its answer has arrived must be known first; nothing was written."""
         self._seen: SeenRow | None = None
         self._reassembly: Reassembly | None = None
         self.made = Made()
@@ -63,11 +64,10 @@ class Command:
         if earlier is not None:
             kind = self._judge(earlier)
             if kind is Copy.ASK:
-                self.ask_session = earlier.session
-                self._asked_about = earlier
+                self.doubtful = self._asked_about = earlier
                 return
             if kind is Copy.REDELIVERY:
-                await self._again(batch, earlier)
+                await self._again(batch, earlier.row)
                 return
         unit = Unit(batch, batch.new_id())
         try:
@@ -79,7 +79,7 @@ class Command:
         whole = not why and await self._complete(batch, sender)
         if self.result == "later":
             return
-        self._mark(batch, self._seen_row(sender, unit), earlier)
+        self._mark(batch, self._seen_row(sender, unit), earlier.row if earlier is not None else None)
         if why:
             self._ignore(unit, why)
         elif not whole:
@@ -159,7 +159,7 @@ class Command:
     def wait(self, context: Context, ran: Ran, route: Route, kind: str) -> None:
         """Write down that the handler waits for the outside world."""
         body = {"values": route.kept_values, "source": context.source, "account": self.inbound.account}
-        wait_for_outside(context, ran, self.made, kind, route.handler.name, body)
+        wait_for_outside(self.core, context, ran, self.made, kind, route.handler.name, body)
 
     def _help(self, unit: Unit, sender: Msisdn, subscriber: Subscriber) -> None:
         """Nothing matched: never a silent ROK, but at most a few times an hour."""
@@ -204,22 +204,31 @@ class Command:
                 shard_of(digits), digits, unit.id, kind, inbound.account, inbound.session,
                 inbound.ordinal, self.received_ms, inbound.to, text, route.mounted.name if route else "",
                 route.handler.name if route else "", why or (route.why if route else ""), result, reply,
-                unit.steps_json(), 0, inbound.part.total if inbound.part else 1,
+                unit.steps_json(), 0, inbound.part.total if inbound.part else 1, self.core.member.name,
             )
         )  # fmt: skip
-        self.made.take(unit)
+        self.made.take(self.core, unit)
         self.result = result
         self.service = route.mounted.name if route else ""
 
     # -- seen before?
 
-    async def _earlier(self, batch: Batch) -> SeenRow | None:
+    async def _earlier(self, batch: Batch) -> Earlier | None:
         """What this is a copy of, if anything."""
         found = await batch.seen_before(self._key, lasting=bool(self.inbound.message_id))
-        if found is not None:
-            return found.row
+        if found is None and not self.core.shared and (known := self.core.sessions.earlier(self._key)) is not None:
+            found = Earlier(known)
         # What it was a copy of counts, even if another copy of that was answered and confirmed meanwhile.
-        return self.core.sessions.earlier(self._key) or self._asked_about
+        return found or self._asked_about
+
+    def learned(self, arrived: bool) -> None:
+        """What was found out about the answer in doubt; the command is run again then."""
+        assert self.doubtful is not None
+        row = self.doubtful.row
+        if arrived:
+            self._arrived = row.session, row.ordinal
+        else:
+            self._asked_about = self.doubtful._replace(alive=False)
 
     def _hash(self) -> bytes:
         inbound, part = self._came, self._came.part
@@ -232,12 +241,16 @@ class Command:
             source = b"\0".join((b"copy", inbound.account.encode(), inbound.identity))
         return blake2b(source, key=self.core.hash_key, digest_size=16).digest()
 
-    def _judge(self, earlier: SeenRow) -> Copy:
+    def _judge(self, earlier: Earlier) -> Copy:
         if self.inbound.message_id:
             return Copy.REDELIVERY
-        timer_ms = self.core.rules(self.inbound.account).smsc_response_timer.total_seconds() * 1000
-        kind = self.core.sessions.judge(earlier, self.inbound.session, self._read_ms, int(timer_ms))
-        return Copy.WISH if kind is Copy.ASK and self.asked else kind
+        row, sessions = earlier.row, self.core.sessions
+        if earlier.session is not None and not sessions.knows(row.session):
+            kind = judged_by_its_row(earlier)
+        else:
+            timer_ms = self.core.rules(self.inbound.account).smsc_response_timer.total_seconds() * 1000
+            kind = sessions.judge(row, self.inbound.session, self._read_ms, int(timer_ms))
+        return Copy.WISH if kind is Copy.ASK and self._arrived == (row.session, row.ordinal) else kind
 
     async def _again(self, batch: Batch, earlier: SeenRow) -> None:
         """A redelivery changes nothing; it gets the stored answer, whose arrival is judged afresh."""
@@ -263,7 +276,7 @@ class Command:
     def committed(self) -> None:
         if self._reassembly is not None:
             self._reassembly.committed()
-        if self._seen is not None:
+        if self._seen is not None and not self.core.shared:
             self.core.sessions.remember(self._seen)
         self.answer(ROK if self.result != "later" else self.core.rules(self.inbound.account).later_status)
 

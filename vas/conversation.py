@@ -200,4 +200,6 @@ def _screen_row(command: Command, unit: Unit, sender: Msisdn, service: str, text
         shard_of(sender.digits), sender.digits, unit.batch.new_id(), unit.id, sender.digits, service, kind, source,
         command.inbound.account, text, "screen" if more else "last_screen", b"", "", False, True, now_ms,
         now_ms + (SCREEN_SECONDS * 1000 if more else int(core.platform.validity.total_seconds() * 1000)), now_ms,
+        # It leaves by the bind that its turn came in on, so from here or not at all.
+        owner=core.me if kind == "ussd" else None,
     )  # fmt: skip

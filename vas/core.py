@@ -12,6 +12,7 @@ from vas.metrics import Metrics
 from vas.mounting import Platform
 from vas.routing import Router
 from vas.sessions import Sessions
+from vas.store.rows import OutboxRow
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,24 @@ class Core:
     parts: WaitingParts = field(default_factory=lambda: WaitingParts(PartLimits()))
     member: Member = field(default_factory=Alone)
     """This node among those that share its database."""
+    takes: Callable[[OutboxRow], bool] = lambda row: True
+    """Whether this node could send a message now: the outbox's. Called in the writer's thread."""
     text_of: Callable[[str, Sequence[Part]], str] = lambda account, parts: ""
     """What the parts of a long message say together: the gateway's, called in the writer's thread."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether there may be other nodes: then what came before is looked up, and what is sent has an owner."""
+        return self.member.id != 0
+
+    @property
+    def me(self) -> int | None:
+        """The owner of what only this node may do; None: it is alone, and everything is its own."""
+        return self.member.id or None
+
+    def owns(self, row: OutboxRow) -> bool:
+        """Whether this node alone may send a message."""
+        return row.owner == self.me
 
     def rules(self, account: str) -> AccountRules:
         return self.accounts.get(account, _DEFAULT_RULES)

@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
 
+from vas.cluster.asking import Asking
 from vas.cluster.grace import Grace
 from vas.command import Command
 from vas.core import Core
@@ -24,7 +25,7 @@ from vas.errors import StoreError
 from vas.messages import Answer, Inbound, Receipt
 from vas.receiving import ReceiptWork
 from vas.running import Effects
-from vas.sessions import SaveSessions
+from vas.saving import SaveSessions
 from vas.store.protocol import Store, Task
 
 log = structlog.get_logger()
@@ -34,7 +35,7 @@ class Dispatch:
     """The batch loop. A `vas.messages.Receiver` for what comes in; `submit` for all other works."""
 
     def __init__(
-        self, core: Core, store: Store, effects: Effects, ask_alive: Callable[[int], Awaitable[bool]], grace: Grace, *,
+        self, core: Core, store: Store, effects: Effects, asking: Asking, grace: Grace, *,
         new_session: Callable[[], int], batch_limit: int = 500, credits: int = 2_000, backlog_limit: int = 20_000,
         commit_within: timedelta = timedelta(0),
     ) -> None:  # fmt: skip
@@ -42,7 +43,7 @@ class Dispatch:
         self._core = core
         self._store = store
         self._effects = effects
-        self._ask_alive = ask_alive
+        self._peers = asking
         self._grace = grace
         self._new_session = new_session
         self._batch_limit = batch_limit
@@ -53,7 +54,7 @@ class Dispatch:
         self._held: deque[Command] = deque()
         self._inside = 0
         self._running: asyncio.Task[None] | None = None
-        self._saving = SaveSessions(core.sessions)
+        self._saving = SaveSessions(core)
         self._asking: set[asyncio.Task[None]] = set()
         self.closing = False
         self.received = 0
@@ -64,10 +65,14 @@ class Dispatch:
     def session_opened(self, account: str) -> int:
         id_ = self._new_session()
         self._core.sessions.opened(id_, account)
+        if self._core.shared:
+            self._core.sessions.tell(id_)
         return id_
 
     def session_closed(self, session: int) -> None:
         self._core.sessions.closed(session)
+        if self._core.shared:
+            self._core.sessions.tell(session)
         # Nobody hears our answer to these any more; the SMSC delivers them again.
         self._held = deque(held for held in self._held if held.inbound.session != session)
 
@@ -181,7 +186,7 @@ class Dispatch:
             task.lost(error)
 
     def _end_command(self, command: Command, error: Exception | None) -> None:
-        if error is None and command.ask_session:
+        if error is None and command.doubtful is not None:
             asking = asyncio.get_running_loop().create_task(self._ask(command))
             self._asking.add(asking)
             asking.add_done_callback(self._asking.discard)
@@ -199,12 +204,15 @@ class Dispatch:
 
     async def _ask(self, command: Command) -> None:
         """A copy of what another live session brought: that peer's sign of life says which of the two it is."""
-        try:
-            command.asked = await self._ask_alive(command.ask_session)
-        except Exception:
-            log.exception("peer.not_asked")
-        if not command.asked:
-            self._core.sessions.closed(command.ask_session)
+        assert command.doubtful is not None
+        arrived = await self._peers.has_arrived(
+            command.doubtful.row.session, command.doubtful.row.ordinal, command.answer_by_s - self._commit_s
+        )
+        if arrived is None:
+            self._inside -= 1
+            command.refuse("later")
+            return
+        command.learned(arrived)
         self.submit(command)
 
     def _admit(self) -> None:

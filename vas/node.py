@@ -18,6 +18,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from vas.calls import Calls
+from vas.cluster.asking import Asking
 from vas.cluster.grace import Grace, Links
 from vas.cluster.member import Alone, Member
 from vas.core import AccountRules, Core, PartLimits, WaitingParts
@@ -104,14 +105,18 @@ class Node:
         self.core = Core(
             self.router, setup.platform, setup.accounts, self.metrics, setup.clock_ms, self.store.hash_key,
             Sessions(), setup.own_numbers, setup.trial_numbers, setup.help_per_hour,
-            parts=WaitingParts(setup.parts), member=self.member,
+            parts=WaitingParts(setup.parts), member=self.member, takes=lambda row: self.outbox.takes(row),
             text_of=lambda account, parts: self.gateway.text_of(account, parts),
         )  # fmt: skip
         self.grace = Grace(
             self.store, lambda task: self.dispatch.submit(task), lambda: self.gateway, self.metrics, setup.db_grace
         )
+        self.asking = Asking(
+            self.core, self.store, lambda task: self.dispatch.submit(task),
+            lambda session: self.gateway.ask_alive(session),
+        )  # fmt: skip
         self.dispatch = Dispatch(
-            self.core, self.store, self, self._ask_alive, self.grace, new_session=self.store.new_id,
+            self.core, self.store, self, self.asking, self.grace, new_session=self.store.new_id,
             batch_limit=setup.batch_limit, credits=setup.credits, commit_within=setup.commit_within,
         )  # fmt: skip
         self.gateway = self._make_gateway(self.dispatch)
@@ -124,6 +129,7 @@ class Node:
         )
         await self._create_tables()
         await self._restore()
+        self.store.on_hint = self._told
         self.started_ms = setup.clock_ms()
 
     async def connect(self) -> None:
@@ -134,31 +140,55 @@ class Node:
     async def _create_tables(self) -> None:
         for mounted in self.router.mounted.values():
             if mounted.service.tables is not None:
-                await self.run(MakeTables(mounted.name, mounted.service.tables, self.store.sql.dialect))
+                await self.run(MakeTables(mounted.name, mounted.service.tables, self.store.sql))
 
     async def _restore(self) -> None:
         sql, now_ms = self.store.sql, self.setup.clock_ms()
+        if not self.core.shared:
+            await self._remember()
+        await self._count_parts()
+        fired: list[tuple[str, int]] = await self.store.read(sql.all_fired.text)
+        begin = self.schedule.restore(dict(fired))
+        await self.run(ResumeCalls(), *(Statement(sql.begin_firing.text, (name, now_ms)) for name in begin))
+
+    async def _remember(self) -> None:
+        """Which answers of the last run may not have arrived; shared, a store is asked when a copy comes."""
+        sql = self.store.sql
         self.core.sessions.restore(SessionRow(*row) for row in await self.store.read(sql.sessions.text))
         for row in await self.store.read(sql.doubtful.text):
             self.core.sessions.remember(SeenRow(*row))
         for late in self.core.sessions.late():
             for row in await self.store.read(sql.seen_as.text, late):
                 self.core.sessions.remember(SeenRow(*row))
-        await self._count_parts()
-        fired: list[tuple[str, int]] = await self.store.read(sql.all_fired.text)
-        begin = self.schedule.restore(dict(fired))
-        await self.run(
-            Statement(sql.resume_calls.text, sql.resume_calls.params(now_ms=now_ms)),
-            *(Statement(sql.put_fired.text, (name, now_ms)) for name in begin),
-        )
 
     async def _count_parts(self) -> None:
         sql, parts = self.store.sql, self.core.parts
         [(parts.count,)] = await self.store.read(sql.count_parts.text)
         [(parts.due_ms,)] = await self.store.read(sql.next_long_message.text)
 
-    async def _ask_alive(self, session: int) -> bool:
-        return await self.gateway.ask_alive(session)
+    # -- the other nodes
+
+    def _told(self, hint: str) -> None:
+        """By another node, or by this one itself."""
+        if hint == "outbox":
+            self.outbox.look()
+        elif hint == "jobs":
+            self.schedule.added(0)
+        else:
+            self.asking.told(hint)
+
+    def others_gone(self) -> None:
+        """Nodes were given up: what was theirs is anybody's."""
+        self.outbox.look()
+        self.dispatch.submit(ResumeCalls())
+
+    def lost(self) -> None:
+        """This node was given up: what was its own is the others'.
+
+        What it had sent is still written down when its outcome is known, if nobody else has taken it.
+        """
+        self.calls.lose()
+        self.outbox.lose()
 
     async def _tick(self) -> None:
         while True:
@@ -192,10 +222,15 @@ class Node:
         """The SMSC was told "later" of these: what it delivers again must be known, and their replies go out."""
         assert self.store.revived is not None
         first, last = self.store.revived
-        for fields in await self.store.read(self.store.sql.doubtful.text):
+        sql = self.store.sql
+        for fields in await self.store.read(sql.seen_between.text, (first, last)):
             row = SeenRow(*fields)
-            if first <= row.inbox_id <= last:
+            if not row.lasting:
                 self.core.sessions.never_confirmed(row)
+        if self.core.shared:
+            revived = sql.outbox_revived
+            params = revived.params(first_id=first, last_id=last, of_owner=self.core.me)
+            self.outbox.give_back(id_ for (id_,) in await self.store.read(revived.text, params))
         await self._count_parts()
         self.store.revived = None
         self.outbox.wake_at(0, 0)
@@ -222,11 +257,29 @@ class Node:
             await self.grace.stop()
             await self.gateway.stop()
             await self.calls.stop()
+            if self.core.shared:
+                self.dispatch.submit(ResumeCalls(self.core.me))
             await self.housekeeping.stop()
             self.dispatch.tick()
             await self.dispatch.drained()
             await self.member.leave()
         await self.store.close()
+
+
+class ResumeCalls:
+    """The work that has calls made anew that nobody makes any more: at a start, or when a node is gone or goes."""
+
+    def __init__(self, leaving: int | None = None) -> None:
+        """`leaving`: the node that makes its calls no more."""
+        self._leaving = leaving
+
+    async def run(self, batch: Batch) -> None:
+        query = batch.sql.resume_calls
+        await batch.execute(query.text, query.params(now_ms=batch.now_ms, of_owner=self._leaving))
+        batch.hints.add("jobs")
+
+    def committed(self) -> None: ...
+    def lost(self, error: Exception) -> None: ...
 
 
 @dataclass

@@ -178,7 +178,7 @@ class Replay:
             self.made = command.made
             return command.result
         if letter.kind == refused.KIND:
-            refused.send_again(batch, self.made, letter)
+            refused.send_again(core, batch, self.made, letter)
             return "answered"
         if letter.kind == "job":
             job = JobRow(

@@ -98,7 +98,7 @@ class Reassembly:
         stored = await self._stored(key)
         if stored:
             await self._give_up(key, stored, met)
-        else:
+        elif met.began_ms + self._limits.wait_ms <= self._batch.now_ms:
             query = self._sql.forget_long_message
             await self._batch.execute(query.text, query.params(**key.given))
 
@@ -173,12 +173,12 @@ class Reassembly:
         why = "copies of parts of the message before it" if echo else f"part {missing} of {key.total} did not arrive"
         row = InboxRow(
             key.shard, key.msisdn, unit.id, "sms", key.account, 0, 0, met.began_ms, key.receiver, "", "", "", why,
-            "ignored" if echo else "incomplete", reply, unit.steps_json(), 0, key.total,
+            "ignored" if echo else "incomplete", reply, unit.steps_json(), 0, key.total, self._core.member.name,
         )  # fmt: skip
         self._batch.inbox.append(row)
         if not echo:
             self._incomplete.append(row)
-        self._made.take(unit)
+        self._made.take(self._core, unit)
 
     async def _tell(self, unit: Unit, key: PartKey, missing: str) -> str:
         """Say by SMS what did not arrive, as seldom as what nothing matches gets the help text; the text's key."""

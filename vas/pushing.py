@@ -56,9 +56,10 @@ async def _put_off(batch: Batch, job: JobRow) -> None:
     await batch.execute(
         query.text,
         query.params(
-            new_due_ms=batch.now_ms + BUSY_AGAIN_MS, new_body=job.body, new_attempts=job.attempts + 1, **job.given
+            new_due_ms=batch.now_ms + BUSY_AGAIN_MS, new_body=job.body, new_attempts=job.attempts + 1, new_owner=None,
+            **job.given,
         ),
-    )
+    )  # fmt: skip
 
 
 def _bury(core: Core, batch: Batch, job: JobRow) -> None:

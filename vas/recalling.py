@@ -47,7 +47,7 @@ async def sent_row(node: Node, msisdn: str, id_: int) -> OutboxRow:
 
 
 async def cancel_queued(node: Node, row: OutboxRow, who: str) -> None:
-    """Take a message out of the queue; raises Refused("leaving") where the gateway has it already."""
+    """Take a message out of the queue; raises Refused("leaving") where the gateway has it, of this or another node."""
     if not node.outbox.withhold(row.id):
         raise Refused("leaving")
     try:
@@ -75,11 +75,13 @@ class Cancellation:
 
     async def run(self, batch: Batch) -> None:
         self.made = Made()
-        query = batch.sql.outbox_row
+        query, node = batch.sql.outbox_row_to_change, batch.sql.node_row
         [fields] = await batch.execute(query.text, query.params(**self._row.given))
         row = OutboxRow._make(fields)
         if row.state != self._state:
             raise Refused("over")
+        if row.owner not in (None, self._core.me) and await batch.execute(node.text, (row.owner,)):
+            raise Refused("leaving")
         await settle(self._core, batch, self.made, row, "cancelled", error=f"cancelled by {self._who}")
 
 
@@ -96,7 +98,7 @@ class Replacement:
         self._who, self._text, self._said = who, text, said
 
     async def run(self, batch: Batch) -> None:
-        one, replaced = batch.sql.outbox_row, batch.sql.outbox_replaced
+        one, replaced = batch.sql.outbox_row_to_change, batch.sql.outbox_replaced
         [fields] = await batch.execute(one.text, one.params(**self._row.given))
         tried = [*replacements(OutboxRow._make(fields)), Replaced(batch.now_ms, self._who, self._text, self._said)]
         await batch.execute(replaced.text, replaced.params(new_replaced=msgspec.json.encode(tried), **self._row.given))

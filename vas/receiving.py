@@ -51,7 +51,9 @@ class ReceiptWork:
         )  # fmt: skip
         if not found or found[0][0] is None or not receipt.state.final:
             return
-        rows = await batch.execute(batch.sql.outbox_row.text, (shard_of(msisdn), msisdn, found[0][0]))
+        # Nobody else looks at the receipts of its other segments until this one is there for all to see.
+        query = batch.sql.outbox_row_to_change
+        rows = await batch.execute(query.text, (shard_of(msisdn), msisdn, found[0][0]))
         if rows:
             await segment_ended(self._core, batch, self._made, OutboxRow(*rows[0]), receipt.state, receipt.error)
 

@@ -6,7 +6,8 @@ from typing import Self
 
 import msgspec
 
-from vas.running import Made
+from vas.core import Core
+from vas.running import Made, owned
 from vas.statuses import status_name, status_words
 from vas.store.ids import shard_of
 from vas.store.rows import DeadLetterRow, OutboxRow
@@ -71,7 +72,7 @@ def bury_message(batch: Batch, row: OutboxRow, error: str) -> None:
     )  # fmt: skip
 
 
-def send_again(batch: Batch, made: Made, letter: DeadLetterRow) -> None:
-    row = RefusedMessage.decode(letter.body).again(batch)
+def send_again(core: Core, batch: Batch, made: Made, letter: DeadLetterRow) -> None:
+    row = owned(core, batch, RefusedMessage.decode(letter.body).again(batch))
     batch.outbox.append(row)
     made.messages.append(row)

@@ -18,7 +18,7 @@ from vas.messages import Inbound
 from vas.replies import Reply, Suspended
 from vas.routing import Target
 from vas.store.rows import DeadLetterRow, JobRow, OutboxRow
-from vas.unit import Unit
+from vas.unit import Batch, Unit
 
 log = structlog.get_logger()
 SLOW_UNIT_S = 0.020
@@ -37,12 +37,24 @@ class Made:
         self.job_due_ms = 0
         """When the first new job is due; 0: there is none."""
 
-    def take(self, unit: Unit) -> None:
+    def take(self, core: Core, unit: Unit) -> None:
         """Keep the unit, and note what it sends and schedules."""
+        if core.shared:
+            unit.outbox = [owned(core, unit.batch, row) for row in unit.outbox]
         unit.keep()
         self.messages += [row for row in unit.outbox if row.kind != "ussd"]
         for job in unit.jobs:
             self.job_due_ms = min(self.job_due_ms or job.due_ms, job.due_ms)
+
+
+def owned(core: Core, batch: Batch, row: OutboxRow) -> OutboxRow:
+    """A new message with its owner: this node if it can send it now, else whoever can, when it is due."""
+    if row.owner is not None or not core.shared or row.due_ms is None or row.due_ms > batch.now_ms:
+        return row
+    if core.takes(row):
+        return row._replace(owner=core.me)
+    batch.hints.add("outbox")
+    return row
 
 
 class Screen(NamedTuple):

@@ -1,7 +1,8 @@
 """Due jobs, each run once as a unit of its own; and what runs at set times.
 
 APScheduler's triggers say when; a row in `job` says that. `fired` keeps the last time of each recurring
-job, so that a restart neither doubles nor forgets one: what was missed is made up once.
+job, so that neither a restart nor another node doubles or forgets one: what was missed is made up once.
+Nodes that share a database all look; a job is run by the one that gets to its row first.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from apscheduler.triggers.cron import CronTrigger
 from vas.calls import Calls, go_on, put_off
 from vas.context import Context
 from vas.core import Core
+from vas.due import LOOK_EVERY_MS, NEVER_MS
 from vas.errors import ServiceError
 from vas.messages import Msisdn
 from vas.pushing import push
@@ -32,7 +34,6 @@ from vas.unit import Batch, Unit, job_row
 log = structlog.get_logger()
 AT_ONCE = 100
 """Jobs run in one batch, so that commands do not wait behind a crowd of them."""
-NEVER_MS = 1 << 62
 
 
 class Schedule:
@@ -109,7 +110,8 @@ class DueJobs:
     async def run(self, batch: Batch) -> None:
         self._made = Made()
         due = batch.sql.jobs_due
-        rows = await batch.execute(due.text, due.params(now_ms=batch.now_ms, most=AT_ONCE))
+        params = due.params(now_ms=batch.now_ms, most=AT_ONCE, of_owner=self._core.me)
+        rows = await batch.execute(due.text, params)
         for fields in rows:
             job = JobRow(*fields)
             try:
@@ -117,9 +119,15 @@ class DueJobs:
             except msgspec.MsgspecError as error:
                 # What is kept of its subscriber cannot be read; the jobs of all others go on.
                 log.error("job.unreadable", service=job.service, name=job.name, job=job.id, error=type(error).__name__)
-                await put_off(batch, job)
+                await put_off(batch, job, None)
+        self._next_ms = batch.now_ms if len(rows) == AT_ONCE else await self._next(batch)
+
+    async def _next(self, batch: Batch) -> int:
+        if self._core.shared:
+            # What is due sooner is another node's: a call that it makes, or what it has just looked at.
+            return batch.now_ms + LOOK_EVERY_MS
         [(next_ms,)] = await batch.execute(batch.sql.next_job.text)
-        self._next_ms = next_ms if next_ms is not None else NEVER_MS
+        return next_ms if next_ms is not None else NEVER_MS
 
     async def _one(self, batch: Batch, job: JobRow) -> None:
         if job.kind == "push":
@@ -127,7 +135,7 @@ class DueJobs:
         elif job.kind != "call":
             await self._job(batch, job)
         elif self._calls.in_progress(job.id):
-            await put_off(batch, job)
+            await put_off(batch, job, self._core.me)
         else:
             await go_on(self._core, batch, self._made, job, None)
 
@@ -143,7 +151,7 @@ class DueJobs:
             await run_job(self._core, batch, self._made, job)
         except ServiceError as error:
             log.error("job.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
-            await put_off(batch, job)
+            await put_off(batch, job, None)
             return
         await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**job.given))
 
@@ -167,10 +175,10 @@ async def run_job(core: Core, batch: Batch, made: Made, job: JobRow) -> None:
         by_sms=True, apology="",
     )  # fmt: skip
     if ran.suspended is not None:
-        wait_for_outside(context, ran, made, "job", job.name, {"args": args})
+        wait_for_outside(core, context, ran, made, "job", job.name, {"args": args})
     if ran.error is not None:
         bury(core, "job", job.id, job.msisdn, target, ran, {"args": args})
-    made.take(ran.unit)
+    made.take(core, ran.unit)
 
 
 class Fire:
@@ -185,10 +193,11 @@ class Fire:
         self._fired = False
 
     async def run(self, batch: Batch) -> None:
-        rows = await batch.execute(batch.sql.fired.text, (self._name,))
-        self._fired = not rows or rows[0][0] < self._at_ms
+        fire = batch.sql.fire
+        # Later times that were missed as well are made up by the same.
+        params = fire.params(job=self._name, at_ms=max(self._at_ms, batch.now_ms), due_ms=self._at_ms)
+        self._fired = bool(await batch.execute(fire.text, params))
         if self._fired:
-            await batch.execute(batch.sql.put_fired.text, (self._name, self._at_ms))
             batch.jobs.append(
                 job_row(
                     batch, msisdn="", due_ms=batch.now_ms, kind="job", service=self._target.mounted.name,

@@ -4,6 +4,9 @@ SMPP gives a redelivered deliver_sm no identity. A copy (the same addresses, bod
 one account) is a redelivery only while our earlier answer is doubtful. An answer is confirmed when the
 peer has answered something that we sent after it on the same session, and it left within the SMSC's
 response timer. A doubtful answer absorbs one copy, whose own answer is then judged afresh.
+
+Where nodes share the database, what was answered is looked up there; how a session stands is known here if it is this
+node's, and else as its node has written it down.
 """
 
 from __future__ import annotations
@@ -14,8 +17,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from vas.store.rows import SeenRow, SessionRow
-from vas.unit import Batch
+from vas.store.rows import Earlier, SeenRow, SessionRow
 
 KEPT_LATE = 10_000
 """Late answers remembered for one session; a session with more has no confirmed answers at all."""
@@ -88,6 +90,19 @@ class Sessions:
         if id_ in self._sessions:
             self._sessions[id_].alive = False
 
+    def tell(self, id_: int) -> None:
+        """Write down how a session stands, for the other nodes."""
+        if id_ in self._sessions:
+            self._sessions[id_].unsaved = self.unsaved = True
+
+    def knows(self, id_: int) -> bool:
+        """Whether a session is this node's."""
+        return id_ in self._sessions
+
+    def alive(self, id_: int) -> bool:
+        """Whether it is, and has not ended."""
+        return id_ in self._sessions and self._sessions[id_].alive
+
     def confirm(self, id_: int, ordinal: int) -> None:
         session = self._sessions.get(id_)
         if session is not None and ordinal > session.confirmed:
@@ -114,7 +129,7 @@ class Sessions:
         before = self._sessions.get(earlier.session)
         if before is None:
             return Copy.REDELIVERY
-        if earlier.ordinal <= before.confirmed and earlier.ordinal not in before.late and len(before.late) < KEPT_LATE:
+        if _arrived(earlier, before.confirmed, before.late):
             return Copy.WISH
         if not before.alive or earlier.ordinal in before.late:
             return Copy.REDELIVERY
@@ -127,8 +142,8 @@ class Sessions:
         """Ended sessions with ids below this one."""
         return [id_ for id_, session in list(self._sessions.items()) if id_ < older_than and not session.alive]
 
-    def forget(self, older_than: int) -> None:
-        for id_ in self.over(older_than):
+    def forget(self, ids: Iterable[int]) -> None:
+        for id_ in self._sessions.keys() & set(ids):
             session = self._sessions.pop(id_)
             for row in (*session.doubtful, *session.never):
                 if self._copies.get(row.key) is row:
@@ -142,15 +157,15 @@ class Sessions:
         """Each session and the ordinal up to which its answers have arrived."""
         return [(id_, session.confirmed) for id_, session in list(self._sessions.items()) if not session.late]
 
-    def take_unsaved(self) -> list[SessionRow]:
-        """Rows to be saved; `unsaved` is false until something changes again."""
+    def take_unsaved(self, node: int) -> list[SessionRow]:
+        """Rows to be saved by this node; `unsaved` is false until something changes again."""
         self.unsaved = False
         rows = []
         for id_, session in list(self._sessions.items()):
             if session.unsaved:
                 session.unsaved = False
                 late = msgspec.json.encode(sorted(session.late))
-                rows.append(SessionRow(id_, session.account, session.confirmed, late, ended=not session.alive))
+                rows.append(SessionRow(id_, session.account, session.confirmed, late, node, ended=not session.alive))
         return rows
 
     def not_saved(self, ids: list[int]) -> None:
@@ -160,23 +175,16 @@ class Sessions:
                 self._sessions[id_].unsaved = self.unsaved = True
 
 
-class SaveSessions:
-    """The work that writes down what is confirmed; goes with every batch that finds something new."""
+def judged_by_its_row(earlier: Earlier) -> Copy:
+    """What a copy is of a command that came in a session of another node, or of a run of this one that is over."""
+    before = earlier.session
+    if before is None:
+        return Copy.REDELIVERY
+    late: set[int] = set(msgspec.json.decode(before.late))
+    if _arrived(earlier.row, before.confirmed, late):
+        return Copy.WISH
+    return Copy.REDELIVERY if earlier.row.ordinal in late or not earlier.alive else Copy.ASK
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-        self._ids: list[int] = []
 
-    async def run(self, batch: Batch) -> None:
-        self._sessions.not_saved(self._ids)
-        rows = self._sessions.take_unsaved()
-        self._ids = [row.id for row in rows]
-        for row in rows:
-            await batch.execute(batch.sql.put_session.text, row)
-
-    def committed(self) -> None:
-        self._ids = []
-
-    def lost(self, error: Exception) -> None:
-        self._sessions.not_saved(self._ids)
-        self._ids = []
+def _arrived(answer: SeenRow, confirmed: int, late: set[int]) -> bool:
+    return answer.ordinal <= confirmed and answer.ordinal not in late and len(late) < KEPT_LATE

@@ -24,13 +24,16 @@ CALL_PATIENCE_MS = 900_000
 async def settle(
     core: Core, batch: Batch, made: Made, row: OutboxRow, state: str, *, status: int = 0, error: str = ""
 ) -> bool:
-    """Give the message its last state, and tell `then=` once; False for one that has its last state, and keeps it."""
+    """Give the message its last state, and tell `then=` once.
+
+    False for one that has its last state, and keeps it, or that another node has taken since it was read.
+    """
     query = batch.sql.outbox_settled
     changed = await batch.execute(
         query.text,
         query.params(
             new_state=state, new_due_ms=None, new_settled_ms=batch.now_ms, new_status=status or row.status,
-            new_error=error, **row.given,
+            new_error=error, of_owner=row.owner, **row.given,
         ),
     )  # fmt: skip
     if changed and row.settle:
@@ -57,20 +60,22 @@ async def tell(
     )
     body = {"outcome": outcome, "origin": origin.digits}
     if ran.suspended is not None:
-        wait_for_outside(context, ran, made, "outcome", name, body)
+        wait_for_outside(core, context, ran, made, "outcome", name, body)
     if ran.error is not None:
         bury(core, "outcome", cause, origin.digits, target, ran, body)
-    made.take(ran.unit)
+    made.take(core, ran.unit)
 
 
-def wait_for_outside(context: Context, ran: Ran, made: Made, kind: str, name: str, body: dict[str, Any]) -> None:
+def wait_for_outside(
+    core: Core, context: Context, ran: Ran, made: Made, kind: str, name: str, body: dict[str, Any]
+) -> None:
     """Write down that a handler waits for the outside world, so that it goes on whatever happens."""
     assert ran.suspended is not None
     unit = ran.unit
     body = {**body, "kind": kind, "journal": context.journal_json().decode()}
     job = job_row(
         unit.batch, msisdn=context.sender.digits, due_ms=unit.batch.now_ms + CALL_PATIENCE_MS, kind="call",
-        service=context.service_name, name=name, key="", cause=context.id, body=body,
+        service=context.service_name, name=name, key="", cause=context.id, body=body, owner=core.me,
     )  # fmt: skip
     unit.later(job)
     made.calls.append(Call(job, ran.suspended))

@@ -1,4 +1,4 @@
-"""The works of the outbox: what is about to leave, how it went, what is due.
+"""The works of the outbox: what is about to leave, and how it went.
 
 What they find out is told to the `Outbox` once it is committed.
 """
@@ -6,12 +6,12 @@ What they find out is told to the `Outbox` once it is committed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from vas.core import Core
+from vas.due import as_sms, give_up_question
 from vas.messages import ReceiptState, SendOutcome, SendResult, mask
 from vas.receiving import NO_RECEIPT_AFTER_MS, segment_ended
 from vas.refused import bury_message, refusal
@@ -33,9 +33,6 @@ NOT_SENT_AFTER_MS = 2_000
 """How long a message that could not leave waits; it costs no attempt."""
 RECEIPTS_AT_ONCE = 50
 """Receipts that one statement makes ready for."""
-SCAN = 1_000
-"""Rows loaded from the store at a time."""
-NEVER_MS = 1 << 62
 
 
 class Sent(NamedTuple):
@@ -46,10 +43,11 @@ class Sent(NamedTuple):
 class Claim:
     """The work that writes down that a message which must not be doubled is about to leave.
 
-    If nothing more is known of it after a restart, it may have left, and is not sent again.
+    If nothing more is known of it when this node is gone, it may have left, and is not sent again.
     """
 
-    def __init__(self, outbox: Outbox, row: OutboxRow, received_ms: int) -> None:
+    def __init__(self, core: Core, outbox: Outbox, row: OutboxRow, received_ms: int) -> None:
+        self._core = core
         self._outbox = outbox
         self._row = row
         self._received_ms = received_ms
@@ -57,15 +55,12 @@ class Claim:
 
     async def run(self, batch: Batch) -> None:
         query, row = batch.sql.outbox_claimed, self._row
-        self._claimed = bool(
-            await batch.execute(
-                query.text,
-                query.params(new_sent_ms=batch.now_ms, **row.given),
-            )
-        )
+        params = query.params(new_sent_ms=batch.now_ms, of_owner=row.owner, **row.given)
+        # Of a node that was given up another may look for what is its own at any moment.
+        self._claimed = self._core.owns(row) and bool(await batch.execute(query.text, params))
 
     def committed(self) -> None:
-        if self._claimed:
+        if self._claimed and self._core.owns(self._row):
             self._outbox.hand_over(self._row, self._received_ms)
         else:
             self._outbox.not_claimed(self._row)
@@ -84,10 +79,11 @@ class RecordSent:
         self._taken: list[Sent] = []
         self._wake: list[tuple[int, int]] = []
         self._refusals: list[Sent] = []
+        self._dropped = 0
         self._made = Made()
 
     async def run(self, batch: Batch) -> None:
-        self._made, self._wake, self._refusals = Made(), [], []
+        self._made, self._wake, self._refusals, self._dropped = Made(), [], [], 0
         while self._results:
             self._taken.append(self._results.popleft())
         await self._sent(batch, [sent for sent in self._taken if sent.result.outcome is SendOutcome.SENT])
@@ -102,33 +98,50 @@ class RecordSent:
                 case SendOutcome.UNANSWERED:
                     await self._unanswered(batch, row, result)
                 case SendOutcome.NOT_SENT:
-                    due_ms = batch.now_ms + NOT_SENT_AFTER_MS
+                    due_ms = batch.now_ms + (NOT_SENT_AFTER_MS if self._core.takes(row) else 0)
                     await self._again(batch, row, result, due_ms, "not sent")
 
     async def _sent(self, batch: Batch, sent: list[Sent]) -> None:
         """All that were accepted, in a few statements: this is the most frequent thing that is written."""
         updates: list[SentUpdate] = []
-        expected: dict[tuple[str, str, str], OutboxRow] = {}
+        expected: list[OutboxRow] = []
         for row, result in sent:
             ids = smsc_ids.written(result.smsc_ids, result.spelled)
             give_up_ms = row.expires_ms + NO_RECEIPT_AFTER_MS if row.settle else None
             updates.append(
                 SentUpdate(
                     result.account, give_up_ms, "sent", row.attempts + 1, result.segments, ids,
-                    milliseconds(result.at), 0, row.shard, row.msisdn, row.id,
+                    milliseconds(result.at), 0, self._core.member.name, row.shard, row.msisdn, row.id, row.owner,
                 )
             )  # fmt: skip
             if give_up_ms is not None:
                 self._wake.append((give_up_ms, row.id))
             if row.settle or self._core.rules(result.account).all_receipts:
-                row = row._replace(account=result.account, segments=result.segments, smsc_ids=ids)
-                expected.update({(row.account, smsc_id, row.msisdn): row for smsc_id in result.smsc_ids})
-        await batch.execute_many(batch.sql.outbox_sent.text, updates)
-        await self._expect(batch, expected)
+                expected.append(
+                    row._replace(account=result.account, segments=result.segments, smsc_ids=ids, owner=None)
+                )
+        lost = await self._write_sent(batch, updates)
+        await self._expect(batch, [row for row in expected if row.id not in lost])
 
-    async def _expect(self, batch: Batch, expected: dict[tuple[str, str, str], OutboxRow]) -> None:
+    async def _write_sent(self, batch: Batch, updates: list[SentUpdate]) -> set[int]:
+        """The ids of those that are another node's by now."""
+        if not self._core.shared or not updates:
+            await batch.execute_many(batch.sql.outbox_sent.text, updates)
+            return set()
+        query = batch.sql.outbox_all_sent
+        arrays = [list(values) for values in zip(*updates, strict=True)]
+        found = {id_ for (id_,) in await batch.execute(query.text, arrays)}
+        lost = {update.id for update in updates} - found
+        self._dropped += len(lost)
+        return lost
+
+    async def _expect(self, batch: Batch, rows: list[OutboxRow]) -> None:
         """Expect the receipts of these; those that came before the submit_sm_resp settle their message now."""
-        keys = list(expected)
+        expected = {
+            (row.account, smsc_id, row.msisdn): row for row in rows for smsc_id in smsc_ids.receipt_ids(row.smsc_ids)
+        }
+        # In one order on all nodes, lest two wait for one another.
+        keys = sorted(expected)
         for start in range(0, len(keys), RECEIPTS_AT_ONCE):
             some = keys[start : start + RECEIPTS_AT_ONCE]
             params = [value for key in some for value in (*key, expected[key].id, None, "", batch.now_ms)]
@@ -175,14 +188,17 @@ class RecordSent:
 
     async def _put_off(self, batch: Batch, row: OutboxRow, due_ms: int, status: int, why: str) -> None:
         query = batch.sql.outbox_again
-        await batch.execute(
+        found = await batch.execute(
             query.text,
             query.params(
                 new_kind=row.kind, new_source=row.source, new_due_ms=due_ms, new_attempts=row.attempts,
-                new_status=status, new_sent_ms=None, new_error=why, **row.given,
+                new_status=status, new_sent_ms=None, new_error=why, of_owner=row.owner, **row.given,
             ),
         )  # fmt: skip
+        self._dropped += not found
         self._wake.append((due_ms, row.id))
+        if self._core.shared and due_ms <= batch.now_ms:
+            batch.hints.add("outbox")
 
     async def _ended(self, batch: Batch, row: OutboxRow, result: SendResult, state: str, error: str) -> bool:
         """No further try; False for a message that has its last state."""
@@ -199,13 +215,14 @@ class RecordSent:
             query.params(
                 new_account=result.account, new_attempts=row.attempts + 1, new_segments=result.segments,
                 new_smsc_ids=smsc_ids.written(result.smsc_ids, result.spelled),
-                new_sent_ms=milliseconds(result.at), **row.given,
+                new_sent_ms=milliseconds(result.at), new_node=self._core.member.name, of_owner=row.owner, **row.given,
             ),
         )  # fmt: skip
 
     def committed(self) -> None:
         taken, self._taken = self._taken, []
         self._outbox.recorded(taken, self._made)
+        self._core.metrics.results_dropped.inc(self._dropped)
         for due_ms, id_ in self._wake:
             self._outbox.wake_at(due_ms, id_)
         for row, result in self._refusals:
@@ -222,76 +239,3 @@ class RecordSent:
 def has_left(result: SendResult) -> bool:
     """Whether the SMSC was given any of it: then it counts as an attempt."""
     return result.outcome is not SendOutcome.NOT_SENT and result.segments > 0
-
-
-class ScanDue:
-    """The work that loads rows whose time has come, and gives up those whose time is over."""
-
-    def __init__(self, core: Core, outbox: Outbox, place: tuple[int, int], in_flight: Mapping[int, int]) -> None:
-        self._core = core
-        self._outbox = outbox
-        self.began_at = place
-        self._in_flight = in_flight
-        self.place = place
-        self.next_due_ms = 0
-        self.ready: list[OutboxRow] = []
-        self.made = Made()
-
-    async def run(self, batch: Batch) -> None:
-        self.ready, self.made = [], Made()
-        due = batch.sql.outbox_due
-        rows = await batch.execute(
-            due.text, due.params(after_ms=self.began_at[0], after_id=self.began_at[1], now_ms=batch.now_ms, most=SCAN)
-        )
-        for fields in rows:
-            row = OutboxRow(*fields)
-            assert row.due_ms is not None
-            self.place = (row.due_ms, row.id)
-            if row.id not in self._in_flight:
-                await self._look(batch, row)
-        if len(rows) == SCAN:
-            self.next_due_ms = batch.now_ms
-            return
-        query = batch.sql.outbox_next_due
-        [(next_ms,)] = await batch.execute(query.text, query.params(after_ms=max(self.place[0], batch.now_ms)))
-        self.next_due_ms = next_ms if next_ms is not None else NEVER_MS
-
-    async def _look(self, batch: Batch, row: OutboxRow) -> None:
-        if row.state == "sent":
-            await settle(self._core, batch, self.made, row, "unknown", error="no receipt")
-        elif row.once and row.sent_ms is not None:
-            await settle(self._core, batch, self.made, row, "unknown", error="no submit_sm_resp before the restart")
-        elif row.expires_ms <= batch.now_ms and row.kind == "push":
-            await give_up_question(self._core, batch, self.made, row)
-        elif row.expires_ms <= batch.now_ms:
-            await settle(self._core, batch, self.made, row, "expired", error="waited too long")
-        elif row.kind in ("sms", "push"):
-            self.ready.append(row)
-        elif (by_sms := as_sms(self._core, row)) is not None:
-            self.ready.append(by_sms)
-        else:
-            await give_up_question(self._core, batch, self.made, row)
-
-    def committed(self) -> None:
-        self._outbox.scanned(self)
-
-    def lost(self, error: Exception) -> None:
-        self._outbox.not_scanned(self)
-
-
-def as_sms(core: Core, row: OutboxRow) -> OutboxRow | None:
-    """A screen that needs no answer as an SMS from the service's short code; None if it cannot be one."""
-    mounted = core.router.mounted.get(row.service)
-    if (row.kind, row.key) != ("ussd", "last_screen") and row.kind != "notice":
-        return None
-    if mounted is None or not mounted.short_codes:
-        return None
-    return row._replace(kind="sms", source=mounted.short_codes[0])
-
-
-async def give_up_question(core: Core, batch: Batch, made: Made, row: OutboxRow, status: int = 0) -> None:
-    """The question is not on the screen; a talk that the network was to open with it ends."""
-    await settle(core, batch, made, row, "expired", status=status, error="it could not be shown")
-    talk = await batch.talk_of(row.msisdn) if row.kind == "push" else None
-    if talk is not None and talk.id == row.cause and not talk.dialogue:
-        batch.end_talk(row.msisdn)

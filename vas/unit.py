@@ -169,9 +169,11 @@ class Unit:
 
 
 def job_row(
-    batch: Batch, *, msisdn: str, due_ms: int, kind: str, service: str, name: str, key: str, cause: int, body: object
-) -> JobRow:
+    batch: Batch, *, msisdn: str, due_ms: int, kind: str, service: str, name: str, key: str, cause: int, body: object,
+    owner: int | None = None,
+) -> JobRow:  # fmt: skip
     """A new row for `job`."""
     return JobRow(
-        shard_of(msisdn), msisdn, batch.new_id(), due_ms, kind, service, name, key, cause, msgspec.json.encode(body)
-    )
+        shard_of(msisdn), msisdn, batch.new_id(), due_ms, kind, service, name, key, cause, msgspec.json.encode(body),
+        owner=owner,
+    )  # fmt: skip

@@ -33,7 +33,7 @@ class Compiled:
 
     def _delete(self, table: Table, some: Select[Any]) -> Query:
         """The rows with these keys, but for those that another node is just deleting; a row of the result for each."""
-        chosen = some.with_for_update(skip_locked=True).cte("chosen")
+        chosen = some.with_for_update(of=table, skip_locked=True).cte("chosen")
         key = tuple_(*(table.c[column.name] for column in chosen.columns))
         return self._compile(delete(table).where(key.in_(select(*chosen.columns))).returning(literal_column("1")))
 

@@ -44,9 +44,10 @@ class PartStatements(Compiled):
 
     @cached_property
     def long_messages_due(self) -> Query:
-        """Their keys, the oldest first."""
+        """Their keys, the oldest first; not those that another node is just looking at."""
         due = select(*_key()).where(long_message.c.due_ms <= bindparam("now_ms"))
-        return self._compile(due.order_by(long_message.c.due_ms).limit(bindparam("most")))
+        some = due.order_by(long_message.c.due_ms).limit(bindparam("most"))
+        return self._compile(some.with_for_update(skip_locked=True))
 
     @cached_property
     def next_long_message(self) -> Query:

@@ -123,9 +123,11 @@ class SentUpdate(NamedTuple):
     smsc_ids: str
     sent_ms: int
     status: int
+    node: str
     shard: int
     msisdn: str
     id: int
+    of_owner: int | None
     from_state: str = "queued"
 
 

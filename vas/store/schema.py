@@ -260,6 +260,7 @@ job = Table(
     Column("attempts", Integer, nullable=False),
     Column("owner", BigInteger, comment="of a call: node.id of who asks; nobody's if NULL or if that node is gone"),
     Index("job_due", "due_ms"),
+    Index("job_call", "owner", sqlite_where=text("kind = 'call'"), postgresql_where=text("kind = 'call'")),
     sqlite_with_rowid=False,
 )
 

@@ -10,24 +10,24 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
     literal_column,
+    null,
     select,
-    tuple_,
     update,
 )
 
 from vas.store import schema
-from vas.store.outbox_statements import OutboxStatements
+from vas.store.outbox_statements import OutboxStatements, nobodys
 from vas.store.part_statements import PartStatements
+from vas.store.session_statements import SessionStatements
 from vas.store.sql import Query
 
-inbox, outbox, job, talk, state, receipt, seen = (
-    schema.inbox, schema.outbox, schema.job, schema.talk, schema.state, schema.receipt, schema.seen,
+inbox, outbox, job, fired, talk, state, seen = (
+    schema.inbox, schema.outbox, schema.job, schema.fired, schema.talk, schema.state, schema.seen,
 )  # fmt: skip
 
 
-class Statements(PartStatements, OutboxStatements):
+class Statements(PartStatements, OutboxStatements, SessionStatements):
     """Compiled on first use. A parameter's name is the column's, or `given_…` where both would clash."""
 
     # -- written with a batch
@@ -61,18 +61,6 @@ class Statements(PartStatements, OutboxStatements):
         return self._upsert(schema.meta)
 
     @cached_property
-    def put_session(self) -> Query:
-        return self._upsert(schema.session)
-
-    @cached_property
-    def put_fired(self) -> Query:
-        return self._upsert(schema.fired)
-
-    @cached_property
-    def put_seen(self) -> Query:
-        return self._upsert(schema.seen)
-
-    @cached_property
     def end_talk(self) -> Query:
         return self._compile(
             delete(talk).where(talk.c.shard == bindparam("shard"), talk.c.msisdn == bindparam("msisdn"))
@@ -96,45 +84,6 @@ class Statements(PartStatements, OutboxStatements):
         return self._compile(select(schema.meta.c.value).where(schema.meta.c.key == bindparam("key")))
 
     @cached_property
-    def seen_lasting(self) -> Query:
-        """The latest copy of a message that the SMSC gave an id."""
-        return self._compile(
-            select(seen)
-            .where(seen.c.key == bindparam("key"), seen.c.lasting)
-            .order_by(seen.c.received_ms.desc())
-            .limit(literal_column("1"))
-        )
-
-    @cached_property
-    def doubtful(self) -> Query:
-        """Answers that were not confirmed when the last run ended, in the order in which they were given."""
-        session = schema.session
-        both = seen.outerjoin(session, seen.c.session == session.c.id)
-        return self._compile(
-            select(seen)
-            .select_from(both)
-            .where(~seen.c.lasting, seen.c.ordinal > func.coalesce(session.c.confirmed, literal_column("0")))
-            .order_by(seen.c.received_ms)
-        )
-
-    @cached_property
-    def seen_as(self) -> Query:
-        return self._compile(
-            select(seen).where(seen.c.session == bindparam("session"), seen.c.ordinal == bindparam("ordinal"))
-        )
-
-    @cached_property
-    def forget_confirmed(self) -> Query:
-        """Delete some answers of a session that have surely arrived; a row of the result for each."""
-        some = (
-            select(seen.c.session, seen.c.ordinal)
-            .where(seen.c.session == bindparam("session"), seen.c.ordinal <= bindparam("confirmed"), ~seen.c.lasting)
-            .limit(bindparam("most"))
-        )
-        key = tuple_(seen.c.session, seen.c.ordinal)
-        return self._compile(delete(seen).where(key.in_(some)).returning(literal_column("1")))
-
-    @cached_property
     def document(self) -> Query:
         return self._compile(
             select(state.c.version, state.c.value).where(
@@ -149,18 +98,6 @@ class Statements(PartStatements, OutboxStatements):
         return self._compile(
             select(talk).where(talk.c.shard == bindparam("shard"), talk.c.msisdn == bindparam("msisdn"))
         )
-
-    @cached_property
-    def sessions(self) -> Query:
-        return self._compile(select(schema.session))
-
-    @cached_property
-    def forget_session(self) -> Query:
-        return self._compile(delete(schema.session).where(schema.session.c.id == bindparam("given_id")))
-
-    @cached_property
-    def forget_answers(self) -> Query:
-        return self._compile(delete(seen).where(seen.c.session == bindparam("given_session")))
 
     @cached_property
     def inbox_row(self) -> Query:
@@ -182,14 +119,25 @@ class Statements(PartStatements, OutboxStatements):
 
     @cached_property
     def jobs_due(self) -> Query:
+        """In order; not those that another node is just looking at, nor the calls that it is making."""
+        mine = (job.c.kind != literal_column("'call'")) | nobodys(job) | (job.c.owner == bindparam("of_owner"))
         return self._compile(
-            select(job).where(job.c.due_ms <= bindparam("now_ms")).order_by(job.c.due_ms).limit(bindparam("most"))
+            select(job)
+            .where(job.c.due_ms <= bindparam("now_ms"), mine)
+            .order_by(job.c.due_ms)
+            .limit(bindparam("most"))
+            .with_for_update(of=job, skip_locked=True)
         )
 
     @cached_property
     def resume_calls(self) -> Query:
-        """After a restart no call is in progress."""
-        return self._compile(update(job).where(job.c.kind == "call").values(due_ms=bindparam("now_ms")))
+        """Calls that nobody makes, and those of `of_owner`, which makes them no more, are due now."""
+        left = nobodys(job) | (job.c.owner == bindparam("of_owner"))
+        return self._compile(
+            update(job)
+            .where(job.c.kind == literal_column("'call'"), left)
+            .values(due_ms=bindparam("now_ms"), owner=null())
+        )
 
     @cached_property
     def next_job(self) -> Query:
@@ -197,7 +145,8 @@ class Statements(PartStatements, OutboxStatements):
 
     @cached_property
     def job_row(self) -> Query:
-        return self._compile(select(job).where(*self._one(job)))
+        """Nobody else changes it until this transaction ends."""
+        return self._compile(select(job).where(*self._one(job)).with_for_update())
 
     @cached_property
     def delete_job(self) -> Query:
@@ -208,16 +157,25 @@ class Statements(PartStatements, OutboxStatements):
         return self._compile(
             update(job)
             .where(*self._one(job))
-            .values({name: bindparam(f"new_{name}") for name in ("due_ms", "body", "attempts")})
+            .values({name: bindparam(f"new_{name}") for name in ("due_ms", "body", "attempts", "owner")})
         )
 
     @cached_property
-    def fired(self) -> Query:
-        return self._compile(select(schema.fired.c.at_ms).where(schema.fired.c.job == bindparam("given_job")))
+    def fire(self) -> Query:
+        """Note that a recurring job is fired now; no row if it has been at or after the time for which it is fired."""
+        new = self._insert(fired)
+        earlier = fired.c.at_ms < bindparam("due_ms")
+        noted = new.on_conflict_do_update(index_elements=["job"], set_={"at_ms": new.excluded.at_ms}, where=earlier)
+        return self._compile(noted.returning(fired.c.job))
+
+    @cached_property
+    def begin_firing(self) -> Query:
+        """A recurring job that is new counts as fired now."""
+        return self._compile(self._insert(fired).on_conflict_do_nothing())
 
     @cached_property
     def all_fired(self) -> Query:
-        return self._compile(select(schema.fired))
+        return self._compile(select(fired))
 
     # -- dead letters
 
@@ -264,4 +222,4 @@ class Statements(PartStatements, OutboxStatements):
             old = old.where(letter.replayed_ms.is_not(None) | (letter.kind == literal_column("'message'")))
         if table is seen:
             old = old.where(seen.c.lasting)
-        return self._compile(delete(table).where(tuple_(*keys).in_(old)).returning(literal(1)))
+        return self._delete(table, old)

@@ -34,6 +34,8 @@ def upgrade() -> None:
     op.add_column("outbox", sa.Column("owner", sa.BigInteger(), nullable=True))
     op.add_column("outbox", sa.Column("node", sa.Text(), server_default=sa.text("''"), nullable=False))
     op.add_column("job", sa.Column("owner", sa.BigInteger(), nullable=True))
+    calls = sa.text("kind = 'call'")
+    op.create_index("job_call", "job", ["owner"], sqlite_where=calls, postgresql_where=calls)
     if op.get_bind().dialect.name == "postgresql":
         op.create_index("seen_key", "seen", ["key"], unique=True)
         for log in ("inbox", "outbox"):
