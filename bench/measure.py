@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import msgspec
+
 from bench.platforms import Platforms
 from bench.process import PASSWORD, ROOT, SHORT_CODE, SYSTEM_ID, Cpu, cpu_s
 from gateway.simulator import Settings
@@ -24,6 +26,10 @@ PHONES = 10_000
 BOUND_WITHIN_S = 20.0
 LINGER = timedelta(seconds=1.5)
 """So that the last answers are confirmed before the links are closed: the next load repeats these very commands."""
+
+
+PLAN = Plan(messages=0, phones=PHONES)
+"""The phones; what they send is the scenario's."""
 
 
 class Scenario(NamedTuple):
@@ -67,10 +73,10 @@ class Wrong(Exception):
 
 
 async def measure(
-    port: int, scenario: Scenario, messages: int, rate: float | None, cpu: Callable[[], Cpu], phones: int = PHONES
+    port: int, scenario: Scenario, messages: int, rate: float | None, cpu: Callable[[], Cpu], plan: Plan = PLAN
 ) -> Figures:
-    """Load whatever binds to `port`; at full speed if there is no rate."""
-    load = Load(_settings(port), _plan(scenario, messages, rate, phones))
+    """Load whatever binds to `port`; at full speed if there is no rate. `plan` says who the phones are."""
+    load = Load(_settings(port), _planned(plan, scenario, messages, rate))
     await load.start()
     try:
         async with asyncio.timeout(BOUND_WITHIN_S):
@@ -89,10 +95,10 @@ def _settings(port: int) -> Settings:
     return Settings(port=port, accounts={SYSTEM_ID: PASSWORD}, window=WINDOW)
 
 
-def _plan(scenario: Scenario, messages: int, rate: float | None, phones: int) -> Plan:
-    return Plan(
-        messages=messages, text=scenario.text, to=SHORT_CODE, phones=phones, outstanding=OUTSTANDING, rate=rate,
-        binds=BINDS, receipts=scenario.receipts, linger=LINGER,
+def _planned(plan: Plan, scenario: Scenario, messages: int, rate: float | None) -> Plan:
+    return msgspec.structs.replace(
+        plan, messages=messages, text=scenario.text, to=SHORT_CODE, outstanding=OUTSTANDING, rate=rate, binds=BINDS,
+        receipts=scenario.receipts, linger=LINGER,
     )  # fmt: skip
 
 
@@ -105,10 +111,10 @@ def _figures(result: Result, spent: Cpu) -> Figures:
 
 
 async def measure_platform(
-    platforms: Platforms, port: int, scenario: Scenario, messages: int, rate: float | None
+    platforms: Platforms, port: int, scenario: Scenario, messages: int, rate: float | None, plan: Plan = PLAN
 ) -> Figures:
     before = await platforms.metrics()
-    figures = await measure(port, scenario, messages, rate, platforms.cpu)
+    figures = await measure(port, scenario, messages, rate, platforms.cpu, plan)
     after = await platforms.metrics()
     units, batches = (after[name] - before[name] for name in ("vas_batch_units_sum", "vas_batch_units_count"))
     return figures._replace(units_a_batch=units / max(batches, 1))

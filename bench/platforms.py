@@ -79,11 +79,13 @@ async def upgrade(url: str) -> None:
 
 @asynccontextmanager
 async def on_postgres(
-    server: Server, port: int, nodes: int, *program: str, template: str = "empty"
+    server: Server, port: int, nodes: int, *program: str, database: str = ""
 ) -> AsyncIterator[Platforms]:
-    """So many nodes on a new database, a copy of `template`."""
-    server.drop("bench")
-    url = server.create("bench", template)
+    """So many nodes on a database of the server; on a new one, with nothing in its tables, if none is named."""
+    if not database:
+        server.drop("bench")
+        server.create("bench", "empty")
+    url = server.url(database or "bench")
     with scratch() as folder:
         each = [
             PlatformProcess(folder, port, url=url, node=f"node-{place + 1}", program=program or PROGRAM)

@@ -48,7 +48,7 @@ def markdown(rows: list[Row], runs: int, commands: int) -> str:
     lines = [
         f"# Bench, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "",
-        f"{_machine()}. Medians of {runs} run{'s' * (runs > 1)} of {commands:,} commands. Latency is from the",
+        f"{machine()}. Medians of {runs} run{'s' * (runs > 1)} of {commands:,} commands. Latency is from the",
         "subscriber's deliver_sm to the submit_sm of the reply; processor time is in microseconds a command, over all",
         "nodes where there are several. Platform, PostgreSQL and simulator share the cores; × is the ratio to SQLite.",
         "",
@@ -132,7 +132,8 @@ def _aims(row: Row, engine: Engine) -> str:
     return "; ".join(aims)
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What it ran on."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     model = models[0].partition(":")[2].strip() if models else platform.machine()
     return f"{os.cpu_count()} cores ({model}), Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
