@@ -1,6 +1,6 @@
-"""The long drills: kill -9, standstills, power cuts; then the soak and the torture.
+"""The long drills: kill -9, standstills, power cuts; three nodes on one PostgreSQL; then the soak and the torture.
 
-`python -m bench.drill` keeps its tables in bench/drill.md.
+`python -m bench.drill` keeps its tables in bench/drill.md. Three nodes alone, seed after seed: `python -m bench.seeds`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import platform
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +23,10 @@ from rich.progress import Progress
 
 from bench.check import Verdict
 from bench.crash import Crash, Freeze, Plan, PowerCut, Stuck
+from bench.crowd import FULL as CROWD
+from bench.crowd import Crowd
 from bench.lazyfs import why_not
+from bench.nodes import Kind, Nodes
 from bench.process import Died, scratch
 from bench.soak import Soak
 from bench.torture import FULL, Torture
@@ -32,8 +37,9 @@ KEPT = Path(__file__).with_name("drill.md")
 
 class Drill(NamedTuple):
     name: str
-    kind: type[Crash]
+    kind: Callable[[Plan, Path, Callable[[str], None]], Crash]
     with_ids: bool
+    friends: int = 0
 
 
 DRILLS = (
@@ -43,6 +49,12 @@ DRILLS = (
     Drill("power cut, the SMSC gives ids", PowerCut, True),
     Drill("power cut, told by the rule", PowerCut, False),
 )
+
+NODES = (
+    *(Drill(f"{kind}, the SMSC gives ids", partial(Nodes, kinds=(kind,)), True, 100) for kind in Kind),
+    Drill("all of these, told by the rule", Nodes, False, 400),
+)
+"""Of three nodes on one PostgreSQL."""
 
 SOAK_RATE = 200.0
 """Commands a second."""
@@ -58,7 +70,9 @@ class Outcome(NamedTuple):
 async def run(drill: Drill, kills: int, seed: int, progress: Progress) -> Outcome:
     bar = progress.add_task(drill.name, total=kills + 1)
     with scratch() as folder:
-        crash = drill.kind(Plan(kills, drill.with_ids, seed), folder, lambda _: progress.update(bar, advance=1))
+        crash = drill.kind(
+            Plan(kills, drill.with_ids, seed, friends=drill.friends), folder, lambda _: progress.update(bar, advance=1)
+        )
         began = time.monotonic()
         verdict = await crash.run()
         progress.update(bar, advance=1)
@@ -102,6 +116,50 @@ async def torture(seed: int, progress: Progress) -> tuple[str, list[str]]:
     return "\n".join(lines), outcome.violations
 
 
+async def crowd(seed: int, progress: Progress) -> tuple[str, list[str]]:
+    """What the crowd on two nodes showed, as Markdown; and the lost updates."""
+    bar = progress.add_task("crowd", total=1)
+    with scratch() as folder:
+        verdict = await Crowd(folder, CROWD, seed=seed).run()
+    progress.update(bar, completed=1)
+    limits = verdict.refused.get("limit_day", 0) + verdict.refused.get("receives_no_more", 0)
+    lines = [
+        f"## {CROWD.people} people who ask and block each other, on two nodes",
+        "",
+        "| commands acknowledged | … by each node | requests made | refused by a limit | refused by a block "
+        "| blocks | updates lost |",
+        "|--:|--:|--:|--:|--:|--:|--:|",
+        f"| {verdict.commands:,} | {' + '.join(f'{each:,}' for each in verdict.nodes.values())} | {verdict.requests:,} "
+        f"| {limits:,} | {verdict.refused.get('blocked_by', 0):,} | {verdict.blocked:,} "
+        f"| **{len(verdict.violations)}** |",
+    ]
+    return "\n".join(lines), verdict.violations
+
+
+def nodes_table(outcomes: list[Outcome]) -> tuple[str, list[str]]:
+    """What befell three nodes, as Markdown; and the broken promises."""
+    lines = [
+        "## Three nodes on one PostgreSQL",
+        "",
+        "| | commands acknowledged | copies from the SMSC | … of commands brought to another node "
+        "| messages accepted | … repeated | over to first answer, s | lost or done twice |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for outcome in outcomes:
+        verdict = outcome.verdict
+        lines.append(
+            f"| {outcome.drill.name} | {verdict.commands:,} | {verdict.copies:,} | {verdict.moved:,} "
+            f"| {verdict.submissions:,} | {verdict.repeated:,} | {_median(outcome.restart_s)} "
+            f"| **{len(verdict.violations)}** |"
+        )
+    return "\n".join(lines), [f"{each.drill.name}: {what}" for each in outcomes for what in each.verdict.violations]
+
+
+def _median(seconds: list[float]) -> str:
+    ordered = sorted(seconds)
+    return f"{ordered[len(ordered) // 2]:.1f} (at most {ordered[-1]:.1f})" if ordered else ""
+
+
 def markdown(outcomes: list[Outcome], kills: int, seed: int) -> str:
     lines = [
         f"# Drill, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -116,14 +174,17 @@ def markdown(outcomes: list[Outcome], kills: int, seed: int) -> str:
     ]
     for outcome in outcomes:
         verdict = outcome.verdict
-        restarts = sorted(outcome.restart_s)
-        restart = f"{restarts[len(restarts) // 2]:.1f} (at most {restarts[-1]:.1f})" if restarts else ""
         lines.append(
             f"| {outcome.drill.name} | {verdict.commands:,} | {verdict.copies:,} | {verdict.submissions:,} "
-            f"| {verdict.repeated:,} | {restart} | **{len(verdict.violations)}** |"
+            f"| {verdict.repeated:,} | {_median(outcome.restart_s)} | **{len(verdict.violations)}** |"
         )
     lines += ["", *(f"- {outcome.drill.name}: {each}" for outcome in outcomes for each in outcome.verdict.violations)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+async def nodes(kills: int, seed: int, progress: Progress) -> tuple[str, list[str]]:
+    """What befell three nodes, as Markdown; and the broken promises."""
+    return nodes_table([await run(drill, kills, seed, progress) for drill in NODES])
 
 
 def main() -> None:
@@ -131,17 +192,22 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10, help="of each kind; 0: only the soak and the torture")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=10, help="of the soak")
+    parser.add_argument("--only", choices=["nodes"], help="three nodes and the crowd, whose tables are printed alone")
     options = parser.parse_args()
-    drills = [drill for drill in DRILLS if options.kills and (drill.kind is not PowerCut or not why_not())]
-    if options.kills and len(drills) < len(DRILLS):
+    alone = options.kills and not options.only
+    drills = [drill for drill in DRILLS if alone and (drill.kind is not PowerCut or not why_not())]
+    if alone and len(drills) < len(DRILLS):
         print(f"no power cuts: {why_not()}", file=sys.stderr)
+    more: list[tuple[str, list[str]]] = []
     with Progress(console=Console(stderr=True)) as progress, asyncio.Runner(loop_factory=event_loop()) as runner:
         try:
             outcomes = [runner.run(run(drill, options.kills, options.seed, progress)) for drill in drills]
-            more = [
-                runner.run(soak(options.minutes, options.seed, progress)),
-                runner.run(torture(options.seed, progress)),
-            ]
+            if options.kills:
+                more.append(runner.run(nodes(options.kills, options.seed, progress)))
+                more.append(runner.run(crowd(options.seed, progress)))
+            if not options.only:
+                more.append(runner.run(soak(options.minutes, options.seed, progress)))
+                more.append(runner.run(torture(options.seed, progress)))
         except (Died, Stuck) as error:
             sys.exit(f"drill: {error}")
     text = markdown(outcomes, options.kills, options.seed) if outcomes else ""
