@@ -147,7 +147,8 @@ class PostgresBatch:
             self.seen[earlier.key] = Earlier(earlier, SessionRow(*session) if session[0] is not None else None, alive)
 
     async def _execute(self, view: View, statement: Statement) -> list[asyncpg.Record]:
-        await self.write_cancelled()
+        self._cancel(view)
+        await self._write_cancelled()
         before = self._before + view.before
         if view.undoable:
             before.append("SAVEPOINT statement")
@@ -164,7 +165,13 @@ class PostgresBatch:
             view.before.append("RELEASE statement")
         return rows
 
-    async def write_cancelled(self) -> None:
+    def _cancel(self, view: View) -> None:
+        for cancelled in view.cancelled:
+            self.jobs = [job for job in self.jobs if (job.msisdn, job.service, job.key) != cancelled]
+            self.cancelled.append((shard_of(cancelled[0]), *cancelled))
+        view.cancelled = []
+
+    async def _write_cancelled(self) -> None:
         """Delete the jobs that were cancelled, before a statement that must not find them."""
         if self.cancelled:
             await self.session.many(self.sql.cancel_jobs.text, sorted(self.cancelled))
@@ -184,9 +191,7 @@ class PostgresBatch:
             self.talks_before.setdefault(msisdn, self.talks.get(msisdn))
             self.talks[msisdn] = talk
             self._written.add(msisdn)
-        for cancelled in view.cancelled:
-            self.jobs = [job for job in self.jobs if (job.msisdn, job.service, job.key) != cancelled]
-            self.cancelled.append((shard_of(cancelled[0]), *cancelled))
+        self._cancel(view)
         self.inbox += view.inbox
         self.outbox += view.outbox
         self.jobs += view.jobs
@@ -197,7 +202,7 @@ class PostgresBatch:
         """Everything that was gathered; raises Lost if another node was quicker."""
         await self.session.script(self._before)
         self._before = []
-        await self.write_cancelled()
+        await self._write_cancelled()
         await postgres_flush.write(self)
 
     def kept(self) -> None:
