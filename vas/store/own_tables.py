@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import MetaData
 from sqlalchemy.engine import Dialect
@@ -10,8 +11,10 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from vas.errors import ServiceError
 from vas.store.sql import SQLITE
+from vas.store.statements import Statements
 from vas.unit import Batch
 
+Execute = Callable[[str, Sequence[object]], Awaitable[list[Any]]]
 ONE_AT_A_TIME = "own_tables"
 """The row of `meta` that who makes tables holds, for two who make the same ones at once would both fail."""
 _IS_THERE = {
@@ -38,13 +41,19 @@ def statements(service: str, tables: MetaData, dialect: Dialect = SQLITE) -> Ite
 class MakeTables:
     """The work that makes a service's tables; where all are there, it needs no right to make any."""
 
-    def __init__(self, service: str, tables: MetaData, dialect: Dialect) -> None:
-        self._is_there = _IS_THERE[dialect.name]
-        self._statements = dict(statements(service, tables, dialect))
+    def __init__(self, service: str, tables: MetaData, sql: Statements) -> None:
+        self._sql = sql
+        self._statements = dict(statements(service, tables, sql.dialect))
 
     async def run(self, batch: Batch) -> None:
-        missing = [name for name in self._statements if not await batch.execute(self._is_there, (name,))]
+        await self.make(batch.execute)
+
+    async def make(self, execute: Execute) -> list[str]:
+        """Those that were missing, in the caller's transaction, in which `execute` runs a statement."""
+        is_there = _IS_THERE[self._sql.dialect.name]
+        missing = [name for name in self._statements if not await execute(is_there, (name,))]
         if missing:
-            await batch.execute(batch.sql.put_meta.text, (ONE_AT_A_TIME, b""))
+            await execute(self._sql.put_meta.text, (ONE_AT_A_TIME, b""))
         for name in missing:
-            await batch.execute(self._statements[name])
+            await execute(self._statements[name], ())
+        return missing

@@ -57,48 +57,57 @@ class Tended(NamedTuple):
     """What could not be done now: a partition and why."""
 
 
-async def tend(connection: asyncpg.Connection[Any], now_ms: int, keep: timedelta) -> Tended:
-    """Make what is missing from today to DAYS_AHEAD; drop the days that are older than `keep`.
+async def tend(connection: asyncpg.Connection[Any], now_ms: int, keep: timedelta | None) -> Tended:
+    """Make what is missing from today to DAYS_AHEAD; drop the days that are older than `keep`, none if it is None.
 
     A day of the outbox stays while one of its messages is not finished, and the finished ones go by themselves.
     """
     await connection.execute(f"SET lock_timeout = {LOCK_MS}")
-    now, oldest = moment(now_ms), moment(now_ms) - keep
+    now = moment(now_ms)
     there = await _there(connection)
     made: list[str] = []
     dropped: list[str] = []
     put_off: list[str] = []
     for part in (Partition(log, now.date() + _DAY * ahead) for log in LOGS for ahead in range(DAYS_AHEAD + 1)):
         if part not in there:
-            with _noting(part, put_off):
+            with _noting(part.name, part.log, put_off):
                 await _make(connection, part)
                 made.append(part.name)
-    for part in sorted(there):
+    if keep is not None:
+        await _forget(connection, sorted(there), now - keep, dropped, put_off)
+    return Tended(_days_ahead(await _there(connection), now.date()), tuple(made), tuple(dropped), tuple(put_off))
+
+
+async def _forget(
+    connection: asyncpg.Connection[Any], there: list[Partition], oldest: datetime, dropped: list[str],
+    put_off: list[str],
+) -> None:  # fmt: skip
+    for part in there:
         if part.day + _DAY <= oldest.date():
-            with _noting(part, put_off):
+            with _noting(part.name, part.log, put_off):
                 if await _is_finished(connection, part):
                     await connection.execute(f"DROP TABLE {part.name}")
                     dropped.append(part.name)
                 else:
                     await _purge(connection, part.name, part.log, oldest)
     for log in LOGS:
-        await _purge(connection, f"{log}_rest", log, oldest)
-    return Tended(_days_ahead(await _there(connection), now.date()), tuple(made), tuple(dropped), tuple(put_off))
+        with _noting(rest := f"{log}_rest", log, put_off):
+            await _purge(connection, rest, log, oldest)
 
 
 @contextmanager
-def _noting(part: Partition, put_off: list[str]) -> Iterator[None]:
+def _noting(table: str, log: str, put_off: list[str]) -> Iterator[None]:
     """Note why something could not be done now, and go on; if another node was before us, there is nothing to note."""
     try:
         yield
     except (asyncpg.DuplicateTableError, asyncpg.UniqueViolationError, asyncpg.UndefinedTableError):
         pass
     except asyncpg.CheckViolationError:
-        put_off.append(f"{part.name}: {part.log}_rest has rows of that day, which stay there")
+        put_off.append(f"{table}: {log}_rest has rows of that day, which stay there")
     except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-        put_off.append(f"{part.name}: {part.log} is in use by a long transaction")
+        put_off.append(f"{table}: {log} is in use by a long transaction")
     except asyncpg.InsufficientPrivilegeError as error:
-        put_off.append(f"{part.name}: {error}: make the role the tables' owner, or run `vas db upgrade` as the owner")
+        put_off.append(f"{table}: {error}: make the role the tables' owner, or run `vas db upgrade` as the owner")
 
 
 async def days_ahead(connection: asyncpg.Connection[Any], now_ms: int) -> Mapping[str, int]:
