@@ -1,14 +1,12 @@
-"""The operations' listener over a real SQLite file and a platform that is only told."""
+"""The operations' listener over a real store and a platform that is only told."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
-import aiosqlite
 import msgspec
 import pytest
 import sqlalchemy
@@ -17,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 from sqlalchemy import insert
 
+from tests.engines import Engine
 from vas.admin import (
     BOUND,
     AccountOrder,
@@ -36,9 +35,11 @@ from vas.admin.authentication import digest, new_key
 from vas.admin.roles import Role
 from vas.errors import Refused, StoreError
 from vas.metrics import Metrics
+from vas.node import Statement
 from vas.store import schema
 from vas.store.ids import Ids, milliseconds, shard_of
-from vas.store.sql import Query, compiled
+from vas.store.protocol import Store
+from vas.store.sql import Portable
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ANN, BOB = "84912345678", "84987654321"
@@ -168,21 +169,22 @@ class FakeAccounts:
         return self.segments
 
 
-class File:
-    """Reader and writer of one SQLite file, on connections of their own, as the engine has them."""
+class Books:
+    """Reader and writer of a store, as a node has them."""
 
-    def __init__(self, reading: aiosqlite.Connection, writing: aiosqlite.Connection) -> None:
-        self._reading, self._writing = reading, writing
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.sql = store.sql
+        self.read = store.read
         self.broken = False
 
-    async def read(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in await self._reading.execute_fetchall(sql, tuple(params))]
-
-    async def write(self, statement: Query, *rows: Mapping[str, object]) -> None:
+    async def write(self, statement: Portable, *rows: Mapping[str, object]) -> None:
         if self.broken:
             raise StoreError
-        await self._writing.executemany(statement.text, [statement.params(**row) for row in rows])
-        await self._writing.commit()
+        query = statement.on(self.sql.dialect)
+        for error in await self._store.commit([Statement(query.text, query.params(**row)) for row in rows]):
+            if error is not None:
+                raise error
 
 
 class Clock:
@@ -201,9 +203,9 @@ class World:
     """The listener, its client, and what stands behind it."""
 
     def __init__(
-        self, file: File, operations: FakeOperations, accounts: FakeAccounts, clock: Clock, desk: Desk, client: Any
+        self, books: Books, operations: FakeOperations, accounts: FakeAccounts, clock: Clock, desk: Desk, client: Any
     ) -> None:
-        self.file = file
+        self.books = books
         self.operations = operations
         self.accounts = accounts
         self.clock = clock
@@ -229,7 +231,7 @@ class World:
     async def put(self, table: sqlalchemy.Table, values: dict[str, Any], **usual: Any) -> int:
         """A row of `values`, for the rest of the usual ones; its id."""
         row = {**usual, **values}
-        await self.file.write(compiled(insert(table), columns=tuple(row)), row)
+        await self.books.write(Portable(insert(table), columns=tuple(row)), row)
         return int(row.get("id", 0))
 
     async def received(self, msisdn: str = ANN, at: datetime = NOW, **values: Any) -> int:
@@ -268,31 +270,19 @@ class World:
 
     async def audit(self) -> list[store.AuditRow]:
         """Every row, oldest first."""
-        found = await store.audited(self.file, store.Span(0, store.LAST_ID, 1000), None)
+        found = await store.audited(self.books, store.Span(0, store.LAST_ID, 1000), None)
         return found[::-1]
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with every table and a key of each role, made once and copied by each test."""
-    file = tmp_path_factory.mktemp("store") / "empty.db"
-    engine = sqlalchemy.create_engine(f"sqlite:///{file}")
-    schema.metadata.create_all(engine)
-    with engine.begin() as connection:
-        for role, key in KEYS.items():
-            connection.execute(
-                insert(schema.api_key), {"name": role, "role": role, "hash": digest(key), "created_ms": 0}
-            )
-    engine.dispose()
-    return file
-
-
 @pytest.fixture
-async def world(empty_store: Path, tmp_path: Path) -> AsyncIterator[World]:
-    path = shutil.copy(empty_store, tmp_path / "vas.db")
-    async with aiosqlite.connect(path) as reading, aiosqlite.connect(path) as writing:
-        await writing.execute("PRAGMA synchronous=OFF")
-        file, operations, accounts, clock = File(reading, writing), FakeOperations(), FakeAccounts(), Clock()
-        desk = Desk(file, file, operations, accounts, Metrics(CollectorRegistry()), Ids(0), clock)
-        async with TestClient(TestServer(create_app(desk))) as client:
-            yield World(file, operations, accounts, clock, desk, client)
+async def world(engine: Engine, folder: Path) -> AsyncIterator[World]:
+    clock = Clock()
+    database = engine.make_store(folder, lambda: milliseconds(NOW))
+    await database.open()
+    books, operations, accounts = Books(database), FakeOperations(), FakeAccounts()
+    for role, key in KEYS.items():
+        await store.put_key(books, role, role, digest(key), 0)
+    desk = Desk(books, books, operations, accounts, Metrics(CollectorRegistry()), Ids(0), clock)
+    async with TestClient(TestServer(create_app(desk))) as client:
+        yield World(books, operations, accounts, clock, desk, client)
+    await database.close()

@@ -47,7 +47,7 @@ async def test_an_order_is_audited_carried_out_and_answered_with_the_new_state(
 
 
 async def test_an_order_that_could_not_be_audited_is_not_carried_out(world: World) -> None:
-    world.file.broken = True
+    world.books.broken = True
     assert (await world.post(f"{ACCOUNTS}/main/stop", WHY)).status == 503
     assert world.accounts.orders == []
 

@@ -142,7 +142,7 @@ async def test_a_replay_is_written_down(world: World, dry_run: bool, action: str
 
 async def test_nothing_is_replayed_that_could_not_be_written_down(world: World) -> None:
     letter = await world.failed()
-    world.file.broken = True
+    world.books.broken = True
     assert (await world.post(f"/admin/v1/dead-letters/{letter}/replay", ORDER)).status == 503
     assert world.operations.replayed == []
 

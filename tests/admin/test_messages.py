@@ -135,7 +135,7 @@ async def test_a_masked_reading_is_not_audited(world: World) -> None:
 
 async def test_nothing_is_revealed_that_could_not_be_written_down(world: World) -> None:
     await world.received()
-    world.file.broken = True
+    world.books.broken = True
     response = await world.get(f"/admin/v1/messages?msisdn={ANN}&reveal=true", "support")
     assert response.status == 503
     assert SECRET not in await response.text()

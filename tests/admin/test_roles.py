@@ -14,7 +14,7 @@ from vas.admin.app import OPERATIONS
 from vas.admin.authentication import Failures, digest, new_key
 from vas.errors import ConfigError
 from vas.store import schema
-from vas.store.sql import compiled
+from vas.store.sql import Portable
 
 EVERYONE = {"viewer", "support", "operator", "finance", "admin"}
 MAY = {
@@ -98,7 +98,7 @@ async def test_who_may_not_see_personal_data_cannot_reveal_it(world: World, path
 
 
 async def test_a_revoked_key_opens_nothing(world: World) -> None:
-    await store.revoke_key(world.file, "viewer", 1)
+    await store.revoke_key(world.books, "viewer", 1)
     assert (await world.get("/admin/v1/overview", "viewer")).status == 401
 
 
@@ -152,7 +152,7 @@ def test_addresses_remembered_are_bounded() -> None:
 
 
 async def no_keys(world: World) -> None:
-    await world.file.write(compiled(delete(schema.api_key)), {})
+    await world.books.write(Portable(delete(schema.api_key)), {})
 
 
 async def test_the_first_start_leaves_a_key_that_only_its_owner_can_read(world: World, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ async def test_a_first_start_that_was_cut_short_goes_on_with_its_file(world: Wor
     file.touch(mode=0o600)
     file.write_text(key := new_key())
     await make_first_key(world.desk, file)
-    assert [row.hash for row in await store.keys(world.file)] == [digest(key)]
+    assert [row.hash for row in await store.keys(world.books)] == [digest(key)]
 
 
 @pytest.mark.parametrize(
@@ -193,14 +193,14 @@ async def test_a_file_that_is_not_ours_is_not_used(world: World, tmp_path: Path,
     with pytest.raises(ConfigError, match=r"admin\.first_key_file"):
         await make_first_key(world.desk, file)
     assert file.read_text() == content
-    assert await store.keys(world.file) == []
+    assert await store.keys(world.books) == []
 
 
 async def test_a_key_is_shown_once_and_stored_as_a_hash(world: World) -> None:
     made = await (await world.post("/admin/v1/keys", {"name": "console", "role": "viewer"})).json()
     world.keys["console"] = made["key"]
     listed = await (await world.get("/admin/v1/keys")).text()
-    stored = {row.name: row.hash for row in await store.keys(world.file)}
+    stored = {row.name: row.hash for row in await store.keys(world.books)}
     assert (await world.get("/admin/v1/overview", "console")).status == 200
     assert made["key"] not in listed
     assert stored["console"] == digest(made["key"])

@@ -18,13 +18,13 @@ Open = Callable[..., AbstractAsyncContextManager[Network]]
 
 
 @pytest.fixture
-def open_network(tmp_path: Path) -> Open:
+def open_network(folder: Path) -> Open:
     """Open a network with these settings of call-me; `fresh` and `now` are the network's own."""
 
     @asynccontextmanager
     async def opened(*, fresh: bool = False, **settings: Any) -> AsyncIterator[Network]:
         config = Config(**{"pair_pause": timedelta(0), **settings})
-        async with Network(tmp_path, mount(callme, config, short_codes=["9105"], ussd="*105"), fresh=fresh) as network:
+        async with Network(folder, mount(callme, config, short_codes=["9105"], ussd="*105"), fresh=fresh) as network:
             yield network
 
     return opened

@@ -180,11 +180,11 @@ async def test_help_says_the_same_to_everybody(lan: Phone, mai: Phone) -> None:
     ("status", "asked"), [(Status.ACTIVE, True), (Status.ONE_WAY_LOCKED, True), (Status.LOCKED, False)]
 )
 async def test_only_a_number_that_is_locked_both_ways_cannot_ask(
-    open_network: Open, tmp_path: Path, status: Status, asked: bool
+    open_network: Open, folder: Path, status: Status, asked: bool
 ) -> None:
     async with open_network() as network:
         lan, mai = network.phone("0912345678"), network.phone("0987654321")
-        await network.restart(*network.node.setup.mounted, mount(operator(tmp_path), short_codes=["9000"]))
+        await network.restart(*network.node.setup.mounted, mount(operator(folder), short_codes=["9000"]))
         await lan.text(f"STATUS {status}", "9000")
         await lan.text("CM 0987654321", "9105")
         assert len(mai.texts) == asked

@@ -14,14 +14,14 @@ from tests.core.toys import Toy, inbound, noted, offer, purse
 from vas import Context, Service
 from vas.core import AccountRules
 from vas.messages import RMSGQFUL, ROK, RTHROTTLED, RX_T_APPN
-from vas.store.sqlite import SqliteStore
+from vas.store.protocol import Store
 from vas.testing import ACCOUNT, Network
 
 
 class Gate:
     """Holds back every commit until it is opened."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.open = asyncio.Event()
         self.batches: list[int] = []
         commit = store.commit

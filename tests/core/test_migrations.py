@@ -130,6 +130,7 @@ def file_modes(folder: Path) -> dict[str, int]:
     return {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
 
 
+@pytest.mark.only_on("sqlite", "the mode of its files")
 async def test_only_its_owner_reads_a_database_and_its_backup(tmp_path: Path) -> None:
     async with Network(tmp_path) as network:
         await network.node.store.backup(tmp_path / "copy.db")

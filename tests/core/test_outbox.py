@@ -8,13 +8,13 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from shutil import copy
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.core.toys import CODE, LAN, MAI, MAI_NUMBER, Toy, noted, purse, rows
+from tests.engines import Engine
 from vas import Context, Outcome, Reply, Service
 from vas.messages import Outbound, ReceiptState, SendOutcome
 from vas.submissions import RETRY_AFTER_S
@@ -304,11 +304,11 @@ steps = st.lists(
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps, limit=st.sampled_from([2, 20_000]))
 def test_whatever_happens_every_message_ends_once_and_is_told_once(
-    empty_database: Path, steps: list[tuple[str, object]], limit: int
+    folder: Path, engine: Engine, steps: list[tuple[str, object]], limit: int
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        copy(empty_database, Path(folder) / "vas.db")
-        asyncio.run(_whatever(Toy(Path(folder)), steps, limit))
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        engine.prepare(own := Path(name))
+        asyncio.run(_whatever(Toy(own, engine), steps, limit))
 
 
 async def _whatever(toy: Toy, steps: list[tuple[str, object]], limit: int) -> None:

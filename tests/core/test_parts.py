@@ -12,13 +12,13 @@ from msgspec import structs
 from structlog.testing import capture_logs
 
 from tests.core.toys import CODE, HOA, LAN, MAI, Toy, inbound, noted, offer, purse, rows
+from tests.engines import Engine
 from vas import Context, Reply, Service
 from vas.assembly import Installation
 from vas.config import load
 from vas.core import AccountRules, PartLimits
 from vas.messages import RMSGQFUL, ROK, RX_T_APPN, Inbound, Part
 from vas.parts import PART_OCTETS_MAX, spelled
-from vas.store.sqlite_batch import SqliteBatch
 from vas.testing import ACCOUNT, Network, cut_into
 
 LONG = "NOTE Chị ơi, tối nay cả nhà mình ăn cơm lúc bảy giờ, chị nhớ về sớm nhé. Em nấu món cá kho tộ."
@@ -419,20 +419,15 @@ async def test_the_parts_of_a_machine_are_not_put_together(network: Network, sen
     assert {row[0] for row in await rows(network, "SELECT result FROM inbox")} == {result}
 
 
-async def test_a_batch_that_is_lost_leaves_no_part_and_no_count(
-    network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(self: SqliteBatch) -> None:
-        raise RuntimeError("a bug of ours")
-
+async def test_a_batch_that_is_lost_leaves_no_part_and_no_count(network: Network, engine: Engine) -> None:
     session = opened(network)
-    with monkeypatch.context() as patched:
-        patched.setattr(SqliteBatch, "write", fail)
-        answers = [
-            offer(network, inbound(network, "", session=session, ordinal=part.number, part=part))
-            for part in cut_into(LONG, 3, "a")
-        ]
-        assert await asyncio.gather(*answers) == [RX_T_APPN] * 3
+    engine.fill(network)
+    answers = [
+        offer(network, inbound(network, "", session=session, ordinal=part.number, part=part))
+        for part in cut_into(LONG, 3, "a")
+    ]
+    assert await asyncio.gather(*answers) == [RX_T_APPN] * 3
+    await engine.make_room(network)
     assert await waiting(network) == []
     assert await come(network, cut_into(LONG, 3, "a")) == [ROK] * 3
     assert await notes(network) == (NOTED,)

@@ -16,12 +16,11 @@ from gateway.simulator.phone import Phone
 from gateway.simulator.settings import Account
 from tests.core.toys import CODE, MAI_NUMBER, Toy
 from tests.gateway.peer import until
-from vas import Context, Reply, Service, Talk
+from vas import Context, Reply, Service, Talk, testing
 from vas.messages import Receiver
 from vas.mounting import Platform
 from vas.node import Node, Setup
 from vas.selfcare import selfcare
-from vas.store.sqlite import SqliteStore
 from vas.testing import mount
 
 LAN, MAI = "84912345678", "84987654321"
@@ -55,7 +54,7 @@ class Line:
         self.simulator = Simulator(Settings(port=0, accounts=accounts, receipt_delay=timedelta()))
         setup = Setup(Toy.mounted(service), mount(selfcare), Platform(ZoneInfo("Asia/Ho_Chi_Minh")), tick_s=0.01)
         self._dialect = dialect
-        self.node = Node(setup, SqliteStore(folder / "vas.db", clock_ms=setup.clock_ms), self._gateway)
+        self.node = Node(setup, testing.make_store(folder, setup.clock_ms), self._gateway)
 
     def _gateway(self, receiver: Receiver) -> SmppGateway:
         account = AccountSettings(

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from gateway.simulator import Settings, Simulator
 from gateway.simulator.faults import Fault
+from tests.engines import Engine
 from tests.gateway.peer import until
 from vas import accounts, recalling
 from vas.__main__ import app
@@ -26,7 +27,7 @@ ANN, BOB = "84912345678", "84987654321"
 WHY = {"reason": "under test"}
 CONFIG = """
 [store]
-url = "sqlite:///vas.db"
+url = "{url}"
 [admin]
 listen = "127.0.0.1:0"
 first_key_file = "admin.key"
@@ -49,13 +50,13 @@ password = "{password}"
 class World:
     """A platform with the account `main` at one simulator, and a second simulator that it does not know yet."""
 
-    def __init__(self, folder: Path, main: Simulator, other: Simulator) -> None:
-        self.file = folder / "config.toml"
+    def __init__(self, folder: Path, engine: Engine, main: Simulator, other: Simulator) -> None:
+        self.file, self.url = folder / "config.toml", engine.url(folder)
         self.main, self.other = main, other
         self.installation: Installation
 
     def write(self, more: str = "", password: str = "secret", **other: Any) -> None:  # noqa: S107
-        text = CONFIG + ACCOUNT.format(name="main", port=self.main.port, password=password)
+        text = CONFIG.format(url=self.url) + ACCOUNT.format(name="main", port=self.main.port, password=password)
         if other:
             text += ACCOUNT.format(name="other", port=self.other.port, password="secret")
         self.file.write_text(text + more)
@@ -88,13 +89,13 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def world(folder: Path, engine: Engine, request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """The parameter, if there is one, are further settings of the simulators."""
     fields = {"port": 0, "http_port": 0, "accounts": {"vas": "secret"}, **getattr(request, "param", {})}
     simulators = [Simulator(Settings(**fields)) for _ in range(2)]
     for simulator in simulators:
         await simulator.start()
-    made = World(tmp_path, *simulators)
+    made = World(folder, engine, *simulators)
     made.write()
     await made.start()
     yield made

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.simulator import Simulator
 from gateway.simulator.settings_file import load as load_simulator
+from tests.engines import Engine
 from tests.gateway.peer import until
 from vas.assembly import Installation
 from vas.config import load
@@ -21,7 +22,7 @@ TWICE_WRITTEN, ANSWER_NOT_HEARD = "84912900050", "84912900051"
 
 
 @pytest.fixture
-async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
+async def simulator(folder: Path, engine: Engine) -> AsyncIterator[Simulator]:
     """The shipped SMSC with the shipped platform at it, on ports of their own."""
     smsc = Simulator(
         load_simulator(
@@ -30,9 +31,9 @@ async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
     )
     await smsc.start()
     environ = {
-        "VAS_STORE__URL": f"sqlite:///{tmp_path}/vas.db",
+        "VAS_STORE__URL": engine.url(folder),
         "VAS_ADMIN__LISTEN": "127.0.0.1:0",
-        "VAS_ADMIN__FIRST_KEY_FILE": str(tmp_path / "admin.key"),
+        "VAS_ADMIN__FIRST_KEY_FILE": str(folder / "admin.key"),
         "VAS_ACCOUNTS__MAIN__PORT": str(smsc.port),
         "VAS_ACCOUNTS__MAIN__RECONNECT_FIRST": "50ms",
     }

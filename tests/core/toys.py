@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import mkdtemp
@@ -12,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tests.engines import Engine
 from vas import Msisdn, Service
 from vas.messages import Inbound, Part
 from vas.mounting import Mounted
@@ -51,8 +51,9 @@ def noted(purse: Purse, note: str) -> Purse:
 class Toy:
     """Makes services and networks in one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, engine: Engine) -> None:
         self.folder = folder
+        self.engine = engine
 
     def service(self, name: str = "toy", texts: Mapping[str, str] | None = None, **options: Any) -> Service:
         """A service whose texts are the same in both languages."""
@@ -81,9 +82,7 @@ class Toy:
     def crashed(self, network: Network, *services: Service, **options: Any) -> Network:
         """Another platform over what a power cut would have left of this one's database now."""
         folder = Path(mkdtemp(dir=self.folder, prefix="crashed"))
-        for file in network.folder.glob("vas.db*"):
-            if not file.name.endswith(("-shm", ".lock")):
-                shutil.copy(file, folder)
+        self.engine.copy(network.folder, folder)
         return self.network(*services, folder=folder, **{"now": moment(network.now_ms), **options})
 
 

@@ -7,10 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from services.callme import callme
 from vas.messages import ROK, RX_T_APPN, Inbound
 from vas.store.ids import moment
 from vas.testing import ACCOUNT, Network, mount
+
+pytestmark = pytest.mark.only_on("sqlite", "its connection, which fails as a disk makes it fail")
 
 
 class CommitsAndFails:

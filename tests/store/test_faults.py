@@ -21,6 +21,7 @@ from vas.testing import ACCOUNT, Network, Phone, mount
 from vas.unit import Batch
 
 needs_fuse = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
+of_the_file = pytest.mark.only_on("sqlite", "the file that the platform itself writes, and the disk under it")
 LAN, MAI = "0912345678", "0987654321"
 
 
@@ -64,6 +65,7 @@ def names(database: Path) -> set[str]:
         connection.close()
 
 
+@of_the_file
 @needs_fuse
 async def test_a_full_disk_refuses_for_now_and_goes_on_when_there_is_room(disk: Mount) -> None:
     async with network(disk.point) as net:
@@ -77,6 +79,7 @@ async def test_a_full_disk_refuses_for_now_and_goes_on_when_there_is_room(disk: 
     assert names(disk.point / "vas.db") == {"Hoa"}
 
 
+@of_the_file
 @needs_fuse
 async def test_what_is_acknowledged_after_a_failed_fsync_survives_a_power_cut(disk: Mount, tmp_path: Path) -> None:
     async with network(disk.point) as net:
@@ -91,6 +94,7 @@ async def test_what_is_acknowledged_after_a_failed_fsync_survives_a_power_cut(di
     assert names(tmp_path / "after" / "vas.db") >= acknowledged
 
 
+@of_the_file
 @needs_fuse
 async def test_a_disk_that_dies_in_a_commit_and_comes_back_leaves_one_effect(disk: Mount) -> None:
     async with network(disk.point) as net:
@@ -104,6 +108,7 @@ async def test_a_disk_that_dies_in_a_commit_and_comes_back_leaves_one_effect(dis
         assert len(mai.texts) == 1 and len(lan.texts) == 2
 
 
+@of_the_file
 async def test_a_database_locked_by_another_program_refuses_for_now_and_goes_on(tmp_path: Path) -> None:
     async with network(tmp_path) as net:
         lan = net.phone(LAN)
@@ -116,6 +121,7 @@ async def test_a_database_locked_by_another_program_refuses_for_now_and_goes_on(
         assert len(lan.texts) == 1
 
 
+@of_the_file
 async def test_a_second_platform_on_the_same_database_does_not_start(tmp_path: Path) -> None:
     async with network(tmp_path):
         second = network(tmp_path)
@@ -134,6 +140,7 @@ class Raises:
             raise self.error
 
 
+@of_the_file
 async def test_an_engine_that_fails_while_works_run_apart_takes_back_none_that_was_committed(tmp_path: Path) -> None:
     async with network(tmp_path) as net:
         engine = EngineFailed(sqlite3.OperationalError("disk I/O error"))
@@ -150,6 +157,7 @@ def folder_in_its_place(file: Path) -> None:
     file.mkdir()
 
 
+@of_the_file
 @pytest.mark.parametrize(
     ("spoil", "advice"),
     [(not_a_database, "not a SQLite database"), (folder_in_its_place, "check that its folder exists")],
@@ -164,6 +172,7 @@ async def test_a_database_that_cannot_be_used_says_what_to_do(
     await store.close()
 
 
+@of_the_file
 @needs_fuse
 async def test_a_read_only_database_says_what_to_do(disk: Mount) -> None:
     async with network(disk.point):
@@ -175,6 +184,7 @@ async def test_a_read_only_database_says_what_to_do(disk: Mount) -> None:
     await store.close()
 
 
+@of_the_file
 async def test_a_damaged_database_refuses_and_says_to_restore_a_backup(tmp_path: Path) -> None:
     async with network(tmp_path) as net:
         for number in range(200):
