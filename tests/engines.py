@@ -133,7 +133,8 @@ class Postgres:
 
     def fill(self, network: Network) -> None:
         tables = [name for (name,) in self.look(network.folder, TABLES)]
-        each = [f'CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON "{table}" EXECUTE FUNCTION no_room()' for table in tables]
+        when = "BEFORE INSERT OR UPDATE"
+        each = [f'CREATE TRIGGER no_room {when} ON "{table}" EXECUTE FUNCTION no_room()' for table in tables]
         self._databases.run(network.folder, DISK_FULL, *each)
 
     async def make_room(self, network: Network) -> None:
