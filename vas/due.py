@@ -37,6 +37,7 @@ class ScanDue:
         self.next_due_ms = 0
         self.ready: list[OutboxRow] = []
         self.made = Made()
+        self._taken: list[int] = []
 
     async def run(self, batch: Batch) -> None:
         self.ready, self.made = [], Made()
@@ -83,7 +84,7 @@ class TakeDue(ScanDue):
     """
 
     async def run(self, batch: Batch) -> None:
-        self.ready, self.made, self._taken = [], Made(), list[int]()
+        self.ready, self.made, self._taken = [], Made(), []
         look = batch.sql.outbox_nobodys
         after_ms, after_id = self.began_at
         rows = await batch.execute(
@@ -136,7 +137,7 @@ class GiveBack:
         self._outbox.given_back()
 
     def lost(self, error: Exception) -> None:
-        self._outbox.give_back(self._ids)
+        self._outbox.not_given_back(self._ids)
 
 
 def leaving(core: Core, row: OutboxRow, now_ms: int) -> OutboxRow | None:

@@ -168,6 +168,11 @@ class Outbox:
         self._giving_back = False
         self.look()
 
+    def not_given_back(self, ids: Iterable[int]) -> None:
+        """The store failed; `tick` tries again."""
+        self._giving_back = False
+        self.give_back(ids)
+
     def lose(self) -> None:
         """All that was this node's and has not left is the others'; what left is still written down."""
         self._not_ours.clear()
