@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from vas.store import schema
 from vas.store.ids import shard_of
 from vas.store.postgres_attempts import Lost
 from vas.store.rows import TalkRow
@@ -27,14 +28,14 @@ async def write(batch: PostgresBatch) -> None:
     await _write_documents(batch)
     await _write_talks(batch)
     sql, session = batch.sql, batch.session
-    for statement, rows in (
-        (sql.insert_inbox, batch.inbox),
-        (sql.insert_outbox, batch.outbox),
-        (sql.insert_job, batch.jobs),
-        (sql.insert_dead_letter, batch.dead_letters),
+    for table, rows in (
+        (schema.inbox, batch.inbox),
+        (schema.outbox, batch.outbox),
+        (schema.job, batch.jobs),
+        (schema.dead_letter, batch.dead_letters),
     ):
         if rows:
-            await session.put(statement, rows)
+            await session.copy(table, rows)
     if batch.hints:
         await session.fetch(sql.notify.text, (HINTS, sorted(batch.hints)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from types import coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -29,7 +29,7 @@ class Kind(Enum):
     SEEN = auto()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Wanted:
     """What a work waits for; all that a coroutine driven here may yield."""
 
@@ -37,7 +37,7 @@ class Wanted:
         return (yield self)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Look(Wanted):
     """Read; once it is, the work finds it in the batch."""
 
@@ -45,7 +45,7 @@ class Look(Wanted):
     key: str | bytes
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Statement(Wanted):
     """Run it in the transaction, when all earlier works have ended; the answer is its rows."""
 
@@ -54,32 +54,35 @@ class Statement(Wanted):
     many: bool = False
 
 
-@dataclass
 class View:
     """A buffer over what the batch has read and earlier works have written (vas.unit.Batch)."""
 
-    batch: PostgresBatch
-    documents: dict[DocumentKey, Document] = field(default_factory=dict)
-    inbox: list[InboxRow] = field(default_factory=list)
-    outbox: list[OutboxRow] = field(default_factory=list)
-    jobs: list[JobRow] = field(default_factory=list)
-    dead_letters: list[DeadLetterRow] = field(default_factory=list)
-    hints: set[str] = field(default_factory=set)
-    changed: dict[DocumentKey, Document] = field(default_factory=dict)
-    seen: dict[bytes, SeenRow] = field(default_factory=dict)
-    talks: dict[str, TalkRow | None] = field(default_factory=dict)
-    cancelled: list[tuple[str, str, str]] = field(default_factory=list)
-    touched: set[Touched] = field(default_factory=set)
-    """What it has read or written."""
-    before: list[str] = field(default_factory=list)
-    """Savepoints to be set, released or gone back to before the next statement."""
-    undoable: bool = False
-    """Whether it has a savepoint of its own, so that a statement may fail and the unit go on."""
+    __slots__ = (
+        "batch", "before", "cancelled", "changed", "dead_letters", "documents", "hints", "inbox", "jobs", "new_id",
+        "now_ms", "outbox", "seen", "sql", "talks", "touched", "undoable",
+    )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        self.now_ms = self.batch.now_ms
-        self.sql: Statements = self.batch.sql
-        self.new_id = self.batch.new_id
+    def __init__(self, batch: PostgresBatch) -> None:
+        self.batch = batch
+        self.now_ms = batch.now_ms
+        self.sql: Statements = batch.sql
+        self.new_id = batch.new_id
+        self.documents: dict[DocumentKey, Document] = {}
+        self.changed: dict[DocumentKey, Document] = {}
+        self.seen: dict[bytes, SeenRow] = {}
+        self.talks: dict[str, TalkRow | None] = {}
+        self.inbox: list[InboxRow] = []
+        self.outbox: list[OutboxRow] = []
+        self.jobs: list[JobRow] = []
+        self.dead_letters: list[DeadLetterRow] = []
+        self.cancelled: list[tuple[str, str, str]] = []
+        self.hints: set[str] = set()
+        self.touched: set[Touched] = set()
+        """What it has read or written."""
+        self.before: list[str] = []
+        """Savepoints to be set, released or gone back to before the next statement."""
+        self.undoable = False
+        """Whether it has a savepoint of its own, so that a statement may fail and the unit go on."""
 
     async def stored_document(self, key: DocumentKey) -> tuple[int, bytes] | None:
         self.touched.add(key)
