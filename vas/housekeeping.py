@@ -82,7 +82,7 @@ class Housekeeping:
         if tended is None:
             return
         for name, days in tended.days_ahead.items():
-            self._core.metrics.partition_days_ahead.labels(name).set(days)
+            self._core.metrics.partitions_ahead.labels(name).set(days)
         if tended.made or tended.dropped:
             log.info("store.tended", made=tended.made, dropped=tended.dropped)
         if tended.put_off:

@@ -145,8 +145,8 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         self.outbox_queued = Gauge("vas_outbox_queued", "Messages that wait to be submitted.", registry=self.registry)
-        self.partition_days_ahead = Gauge(
-            "vas_partition_days_ahead",
+        self.partitions_ahead = Gauge(
+            "vas_partitions_ahead",
             "Days after today whose part of a log is made already, on PostgreSQL; -1: not even today's.",
             ("log",),
             registry=self.registry,
