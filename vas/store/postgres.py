@@ -119,7 +119,8 @@ class PostgresStore:
             await self._warn(self._session)
             await self._listener.start()
             self._readers = await asyncpg.create_pool(
-                self._url, min_size=1, max_size=_READERS, timeout=CONNECT_S, command_timeout=_READ_S,
+                self._url, min_size=0, max_size=_READERS, timeout=CONNECT_S, command_timeout=_READ_S,
+                target_session_attrs="primary",  # read-write would refuse what is read-only by our own setting
                 server_settings=common_settings(f"{self._name} reader") | {"default_transaction_read_only": "on"},
             )  # fmt: skip
         except DRIVER_ERRORS as error:
@@ -325,7 +326,6 @@ class PostgresStore:
         now_s = time.monotonic()
         self._failing_since_s = self._failing_since_s or now_s
         self.outage = Outage(self._failing_since_s, str(explained(error, self._where)))
-        log.error("store.down", why=self.outage.why)
         self._reaching = asyncio.create_task(self._reach())
 
     async def _reach(self) -> None:
@@ -344,7 +344,6 @@ class PostgresStore:
                 if there and unknown is not None:
                     self._revive(unknown)
                 self.outage = None
-                log.info("store.up", database=self._where)
                 return
 
     def _revive(self, batch: Unknown) -> None:
