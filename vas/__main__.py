@@ -14,8 +14,10 @@ from rich.markup import escape
 
 from vas.commands import SIMULATOR_HTTP, hide_types_of_flags, plain_errors, traffic
 from vas.commands.accounts import accounts_app, binds, reload
+from vas.commands.db import db_app
 from vas.commands.loop import run_to_end
 from vas.commands.messages import messages
+from vas.commands.nodes import nodes_app
 from vas.errors import Refused, VasError
 
 if TYPE_CHECKING:
@@ -31,12 +33,12 @@ app = typer.Typer(
     add_completion=False,
 )
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
-db_app = typer.Typer(help="The database.", no_args_is_help=True)
 simulator_app = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
 traffic.add_to(simulator_app)
 hide_types_of_flags()
 app.add_typer(simulator_app, name="simulator")
 app.add_typer(accounts_app, name="accounts")
+app.add_typer(nodes_app, name="nodes")
 app.add_typer(config_app, name="config")
 app.add_typer(db_app, name="db")
 app.command()(binds)
@@ -59,15 +61,32 @@ def run(
     processes: Annotated[
         int, typer.Option(min=1, max=64, help="So many nodes on this machine, NAME-1 and up, with a PostgreSQL.")
     ] = 1,
+    node: Annotated[str, typer.Option(help="Name of this node, with a PostgreSQL.", show_default="the host's")] = "",
+    listen: Annotated[
+        str,
+        typer.Option(
+            "--admin", metavar="HOST:PORT", help="Where operations are served.", show_default="[admin] listen"
+        ),
+    ] = "",
 ) -> None:
-    """Run the platform until Ctrl-C or SIGTERM; then finish what was begun, unbind and leave."""
+    """Run the platform until Ctrl-C or SIGTERM; then hand over to the other nodes, finish what was begun, and leave."""
     from vas.serving import serve
 
     with plain_errors():
         settings = _settings(config)
+        here = _address(listen) or settings.admin.listen
         if processes > 1:
-            raise typer.Exit(run_to_end(_supervise(settings, processes, gethostname(), settings.admin.listen, config)))
-        run_to_end(serve(settings))
+            raise typer.Exit(run_to_end(_supervise(settings, processes, node or gethostname(), here, config)))
+        run_to_end(serve(settings, node, here))
+
+
+def _address(listen: str) -> Address | None:
+    from vas.config_values import Address
+
+    try:
+        return Address.parse(listen) if listen else None
+    except ValueError as error:
+        raise VasError(f"--admin {listen}: {error}") from None
 
 
 async def _supervise(settings: Settings, processes: int, name: str, listen: Address, config: Path) -> int:
@@ -223,18 +242,6 @@ def config_check(config: ConfigFile = CONFIG) -> None:
         console.print(Syntax(shown, "json", background_color="default") if console.is_terminal else shown)
         said = f"its services are reached at {', '.join(codes)}" if codes else "no service is switched on"
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[green]{escape(str(config))} is right[/]: {said}")
-
-
-@db_app.command("backup")
-def db_backup(file: Annotated[Path, typer.Argument(help="The copy to make.")], config: ConfigFile = CONFIG) -> None:
-    """Copy the database, also while the platform runs; the copy is whole and synced when this ends."""
-    from vas.assembly import database
-    from vas.store.backup import backup
-
-    with plain_errors():
-        with Console(stderr=True).status("copying …"):
-            backup(database(_settings(config)), file)
-        Console(highlight=False).print(f"{file}: {file.stat().st_size:,} octets")
 
 
 def main() -> None:

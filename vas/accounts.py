@@ -95,7 +95,8 @@ class SmscAccounts:
     ) -> None:
         self._node = node
         self._gateway = gateway
-        self._settings = settings
+        self.settings = settings
+        """As they were last read, and as they are followed."""
         self._routes = settings.routes
         self._rules = rules
         self._check = check
@@ -121,11 +122,11 @@ class SmscAccounts:
     async def reload(self, *, dry_run: bool) -> Reloaded:
         async with self._reloading:
             try:
-                settings = self._settings.read_again()
+                settings = self.settings.read_again()
                 self._check(settings)
             except (ConfigError, ServiceError) as error:
                 return Reloaded((), tuple(str(error).splitlines()))
-            changes = differences(self._settings, settings)
+            changes = differences(self.settings, settings)
             refused = cannot_follow(changes)
             if dry_run or refused or not changes:
                 return Reloaded(tuple(changes), tuple(refused))
@@ -142,7 +143,7 @@ class SmscAccounts:
         for name in self._rules.keys() - settings.accounts.keys():
             del self._rules[name]
         if not failed:
-            self._settings = settings
+            self.settings = settings
         return failed
 
     def cut(self, text: str, account: str) -> Cut:

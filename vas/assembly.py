@@ -1,11 +1,14 @@
-"""Settings → a running platform: the node, its SMPP gateway, and the operations' listener."""
+"""Settings → a running platform: the node, its SMPP gateway, its place among other nodes, the operations' listener."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Callable
 from datetime import timedelta
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
+from socket import gethostname
 from traceback import extract_tb
 from typing import Any
 
@@ -15,10 +18,14 @@ from aiohttp.web import AppRunner
 from gateway.adapter import SmppGateway
 from vas import admin
 from vas.accounts import SmscAccounts, account_rules, account_settings, routes, ussd_dialects
+from vas.cluster.binds import Binds
+from vas.cluster.membership import Membership
+from vas.cluster.nodes import NoNodes, SharingNodes
+from vas.cluster.store import NUMBERS
 from vas.config import Settings
-from vas.config_values import SQLITE_FILE
-from vas.core import PartLimits
-from vas.errors import ConfigError, VasError
+from vas.config_values import SQLITE_FILE, Address
+from vas.core import AccountRules, PartLimits
+from vas.errors import ConfigError, StoreError, VasError
 from vas.messages import Receiver
 from vas.mounting import Mounted, Platform
 from vas.node import Node, Setup
@@ -27,9 +34,16 @@ from vas.routing import Router
 from vas.selfcare import selfcare
 from vas.service import Service
 from vas.store.ids import Ids, moment
+from vas.store.postgres import PostgresStore
+from vas.store.protocol import Store
 from vas.store.sqlite import SqliteStore
 
 log = structlog.get_logger()
+HANDED_OVER_WITHIN_S = 25.0
+"""For the other nodes to have taken the binds of one that stops: an SMSC may take twice its timer to unbind."""
+ANEW_TRIES, ANEW_EVERY_S = 30, 1.0
+"""To join again, before it is left to whoever started the process."""
+NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}").fullmatch
 SERVICES = "vas.services"
 """The entry-point group through which an installed service is found."""
 
@@ -96,77 +110,164 @@ def database(settings: Settings) -> Path:
 
 
 class Installation:
-    """Everything that `vas run` runs."""
+    """Everything that `vas run` runs.
 
-    def __init__(self, settings: Settings) -> None:
+    `node` is its name among those that share a PostgreSQL, else that of the host; `listen` is for operations, else as
+    the settings say.
+    """
+
+    def __init__(self, settings: Settings, *, node: str = "", listen: Address | None = None) -> None:
+        self.listen = listen or settings.admin.listen
+        self._name = node
+        self._admin: AppRunner | None = None
+        self._again: asyncio.Task[None] | None = None
+        self.over: asyncio.Future[None] | None = None
+        """Once it is started: has an exception when it cannot go on."""
+        self._assemble(settings)
+
+    def _assemble(self, settings: Settings) -> None:
         self.settings = settings
         rules = account_rules(settings)
-        setup = Setup(
-            mounted_services(settings),
-            everywhere(settings),
-            Platform(settings.platform.timezone, settings.platform.language),
-            rules,
-            own_numbers=frozenset(settings.platform.own_numbers),
-            trial_numbers=frozenset(settings.platform.trial_numbers),
-            help_per_hour=settings.platform.help_per_hour,
-            credits=settings.platform.credits,
-            parts=PartLimits(settings.platform.parts_wait, settings.platform.parts_max, settings.platform.parts_each),
-            batch_limit=settings.store.batch_limit,
-            commit_within=timedelta(0) if SQLITE_FILE(settings.store.url) else settings.store.commit_timeout,
-            db_grace=settings.store.db_grace,
-            keep=settings.store.keep,
-            seen_for=settings.store.seen_for,
-        )
-        store = SqliteStore(database(settings), clock_ms=setup.clock_ms)
-        self.node = Node(setup, store, self._gateway)
+        setup = _setup(settings, rules)
+        self.member: Membership | None = None
+        if SQLITE_FILE(settings.store.url):
+            if self._name:
+                raise ConfigError(
+                    f"--node {self._name}: a SQLite file has one node, which needs no name; "
+                    'several share a PostgreSQL: store.url = "postgresql://USER:PASSWORD@HOST/DATABASE"'
+                )
+            store: Store = SqliteStore(database(settings), clock_ms=setup.clock_ms)
+        else:
+            self.member = Membership(
+                settings.store.url, _node_name(self._name or gethostname()), settings.store.lease,
+                address=str(self.listen), version=version("vas"),
+            )  # fmt: skip
+            self.member.lost = self._lost
+            store = PostgresStore(
+                settings.store.url, clock_ms=setup.clock_ms, member=self.member,
+                commit_timeout=settings.store.commit_timeout,
+            )  # fmt: skip
+        self.node = Node(setup, store, self._gateway, self.member)
         self.accounts = SmscAccounts(self.node, lambda: self.gateway, settings, rules, router)
         self.operations = NodeOperations(self.node, lambda: self.gateway.binds(), self.accounts.now)
-        self._admin: AppRunner | None = None
+        self.binds: Binds | None = None
 
     def _gateway(self, receiver: Receiver) -> SmppGateway:
         settings = self.settings
         self.gateway = SmppGateway(
-            account_settings(settings), receiver, dialects=ussd_dialects(settings), routes=routes(settings)
-        )
+            account_settings(settings), receiver, dialects=ussd_dialects(settings), routes=routes(settings),
+            may_send=self.node.member.holds, shared=self.member is not None,
+        )  # fmt: skip
         return self.gateway
 
     async def start(self) -> None:
-        """Raises ConfigError or StoreUnusable, with everything that was begun taken down again."""
+        """Raises ConfigError or StoreError, with everything that was begun taken down again."""
+        self.over = self.over or asyncio.get_running_loop().create_future()
         try:
             await self.node.open()
             desk = self._desk()
             await admin.make_first_key(desk, self.settings.admin.first_key_file)
-            self._admin = await admin.serve(desk, *self.settings.admin.listen)
+            self._admin = await admin.serve(desk, *self.listen)
             await self.node.connect()
             self.operations.start()
+            if self.member is not None:
+                self.member.address = str(self._listens)
+                self.member.metrics.register(self.node.metrics.registry)
+                self.binds = Binds(self.member, self.gateway)
+                self.binds.begin()
         except BaseException:
-            await self.stop()
+            await self._end()
             raise
 
     def _desk(self) -> admin.Desk:
         clock_ms = self.node.setup.clock_ms
-        # Ids of audit rows are of another node number than the store's, so that the two never meet.
         return admin.Desk(
             self.node.store,
             self.operations,
             self.operations,
             self.accounts,
+            SharingNodes(self.member) if self.member is not None else NoNodes(),
             self.node.metrics,
-            Ids(node=255),
+            Ids(node=NUMBERS + self.node.member.number),  # no node's own, so that the two never meet
             lambda: moment(clock_ms()),
         )
 
     @property
     def admin_address(self) -> str:
+        return f"http://{self._listens}"
+
+    @property
+    def _listens(self) -> Address:
         assert self._admin is not None
-        host, port = self._admin.addresses[0][:2]
-        return f"http://{host}:{port}"
+        return Address(*self._admin.addresses[0][:2])
+
+    def _lost(self) -> None:
+        """The others have taken over: what this node has in hand is not its own any more."""
+        self.gateway.cut()
+        self._again = asyncio.get_running_loop().create_task(self._begin_anew())
+
+    async def _begin_anew(self) -> None:
+        """Forget everything, and join again as another; a row that is lost cannot be had back."""
+        assert self.over is not None
+        self.listen = self._listens if self._admin is not None else self.listen
+        try:
+            await self._end()
+            for left in reversed(range(ANEW_TRIES)):
+                self._assemble(self.accounts.settings)
+                try:
+                    return await self.start()
+                except StoreError as error:
+                    if not left:
+                        raise
+                    log.warning("node.not_joined", error=str(error))
+                    await asyncio.sleep(ANEW_EVERY_S)
+        except Exception as error:
+            self.over.set_exception(error)
 
     async def stop(self) -> None:
+        """Give the binds to the other nodes, finish what was begun, and leave."""
+        if self._again is not None:
+            self._again.cancel()
+            await asyncio.gather(self._again, return_exceptions=True)
+        if self.binds is not None:
+            await self.binds.leave(HANDED_OVER_WITHIN_S)
+        await self._end()
+
+    async def _end(self) -> None:
         self.operations.stop()
         if self._admin is not None:
             await self._admin.cleanup()
+            self._admin = None
+        if self.binds is not None:
+            await self.binds.stop()
+            self.binds = None
         await self.node.stop()
+        await self.node.member.leave()
+
+
+def _node_name(name: str) -> str:
+    if not NODE_NAME(name):
+        raise ConfigError(f"--node {name}: a node's name has letters, digits, dots and hyphens, and 63 of them at most")
+    return name
+
+
+def _setup(settings: Settings, rules: dict[str, AccountRules]) -> Setup:
+    return Setup(
+        mounted_services(settings),
+        everywhere(settings),
+        Platform(settings.platform.timezone, settings.platform.language),
+        rules,
+        own_numbers=frozenset(settings.platform.own_numbers),
+        trial_numbers=frozenset(settings.platform.trial_numbers),
+        help_per_hour=settings.platform.help_per_hour,
+        credits=settings.platform.credits,
+        parts=PartLimits(settings.platform.parts_wait, settings.platform.parts_max, settings.platform.parts_each),
+        batch_limit=settings.store.batch_limit,
+        commit_within=timedelta(0) if SQLITE_FILE(settings.store.url) else settings.store.commit_timeout,
+        db_grace=settings.store.db_grace,
+        keep=settings.store.keep,
+        seen_for=settings.store.seen_for,
+    )
 
 
 def event_loop() -> Callable[[], Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from typing import Any
 
 import structlog
 from rich.console import Console
@@ -15,22 +16,27 @@ from vas.accounts import configure_logs
 from vas.assembly import Installation
 from vas.commands import SIMULATOR_HTTP
 from vas.config import Settings
+from vas.config_values import Address
 from vas.errors import ConfigError
 
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> None:
-    """The platform, until SIGINT or SIGTERM."""
+async def serve(settings: Settings, node: str = "", listen: Address | None = None) -> None:
+    """The platform, until SIGINT or SIGTERM; `node` and `listen` as vas.assembly.Installation has them."""
     configure_logs(settings)
-    installation = Installation(settings)
+    installation = Installation(settings, node=node, listen=listen)
     stopping = stop_signal()
     await installation.start()
     collect_seldom()
     try:
         log.info("platform.started", admin=installation.admin_address, accounts=list(settings.accounts))
-        await stopping.wait()
+        assert installation.over is not None
+        ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stopping.wait()), installation.over]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         log.info("platform.stopping")
+        if installation.over.done():
+            installation.over.result()
     finally:
         await installation.stop()
     log.info("platform.stopped")

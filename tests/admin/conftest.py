@@ -33,6 +33,7 @@ from vas.admin import (
 )
 from vas.admin.authentication import digest, new_key
 from vas.admin.roles import Role
+from vas.cluster.nodes import NodeNow
 from vas.errors import Refused, StoreError
 from vas.metrics import Metrics
 from vas.node import Statement
@@ -169,6 +170,23 @@ class FakeAccounts:
         return self.segments
 
 
+class FakeNodes:
+    def __init__(self) -> None:
+        self.drained: list[tuple[str, bool]] = []
+        self.rows = [
+            NodeNow("one", 0, "1.0", "10.0.0.1:8080", NOW, timedelta(seconds=4), False, True, {"main": 2}),
+            NodeNow("two", 1, "1.0", "10.0.0.2:8080", NOW, timedelta(0), True, False, {}),
+        ]
+
+    async def all(self) -> list[NodeNow]:
+        return self.rows
+
+    async def drain(self, name: str, draining: bool) -> bool:
+        self.drained.append((name, draining))
+        self.rows = [msgspec.structs.replace(row, draining=draining) if row.name == name else row for row in self.rows]
+        return True
+
+
 class Books:
     """Reader and writer of a store, as a node has them."""
 
@@ -203,11 +221,13 @@ class World:
     """The listener, its client, and what stands behind it."""
 
     def __init__(
-        self, books: Books, operations: FakeOperations, accounts: FakeAccounts, clock: Clock, desk: Desk, client: Any
-    ) -> None:
+        self, books: Books, operations: FakeOperations, accounts: FakeAccounts, nodes: FakeNodes, clock: Clock,
+        desk: Desk, client: Any,
+    ) -> None:  # fmt: skip
         self.books = books
         self.operations = operations
         self.accounts = accounts
+        self.nodes = nodes
         self.clock = clock
         self.desk = desk
         self.client = client
@@ -279,10 +299,10 @@ async def world(engine: Engine, folder: Path) -> AsyncIterator[World]:
     clock = Clock()
     database = engine.make_store(folder, lambda: milliseconds(NOW))
     await database.open()
-    books, operations, accounts = Books(database), FakeOperations(), FakeAccounts()
+    books, operations, accounts, nodes = Books(database), FakeOperations(), FakeAccounts(), FakeNodes()
     for role, key in KEYS.items():
         await store.put_key(books, role, role, digest(key), 0)
-    desk = Desk(books, books, operations, accounts, Metrics(CollectorRegistry()), Ids(0), clock)
+    desk = Desk(books, books, operations, accounts, nodes, Metrics(CollectorRegistry()), Ids(0), clock)
     async with TestClient(TestServer(create_app(desk))) as client:
-        yield World(books, operations, accounts, clock, desk, client)
+        yield World(books, operations, accounts, nodes, clock, desk, client)
     await database.close()

@@ -28,6 +28,7 @@ from vas.admin.desk import Desk
 from vas.admin.health import get_overview, healthz, list_binds, metrics, readyz
 from vas.admin.keys import create_key, list_keys, revoke_key
 from vas.admin.messages import get_message, list_messages
+from vas.admin.nodes import drain_node, list_nodes, undrain_node
 from vas.admin.openapi import JSON, Operation, document
 from vas.admin.problems import Handler, problems
 from vas.admin.recall import cancel_message, get_whereabouts, replace_message
@@ -53,6 +54,9 @@ OPERATIONS = (
     Operation("POST", "/admin/v1/accounts/{name}/drain", drain_account, roles.CONTROL, problems=_ABSENT),
     Operation("POST", "/admin/v1/accounts/{name}/stop", stop_account, roles.CONTROL, problems=_ABSENT),
     Operation("POST", "/admin/v1/accounts/{name}/start", start_account, roles.CONTROL, problems=_ABSENT),
+    Operation("GET", "/admin/v1/nodes", list_nodes, roles.BINDS),
+    Operation("POST", "/admin/v1/nodes/{name}/drain", drain_node, roles.CONTROL, problems=_ABSENT),
+    Operation("POST", "/admin/v1/nodes/{name}/undrain", undrain_node, roles.CONTROL, problems=_ABSENT),
     Operation("POST", "/admin/v1/reload", reload, roles.CONTROL, problems=(HTTPStatus.CONFLICT,)),
     Operation("POST", "/admin/v1/cost", measure_text, roles.BINDS, problems=_ABSENT),
     Operation("GET", "/admin/v1/messages", list_messages, roles.MESSAGES),

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from vas.cluster.nodes import NodeNow
 from vas.metrics import Metrics
 from vas.store.compiled import Compiled
 from vas.store.ids import Ids
@@ -222,6 +223,16 @@ class Cut(msgspec.Struct, frozen=True):
     """The characters for which the cheaper encoding would not do."""
 
 
+class Nodes(Protocol):
+    """The nodes that share the database."""
+
+    async def all(self) -> Sequence[NodeNow]:
+        """By name; empty where the platform runs alone. Raises StoreError."""
+
+    async def drain(self, name: str, draining: bool) -> bool:
+        """Have its binds given to the others, or let it have its part again; whether there is a node of this name."""
+
+
 class Accounts(Protocol):
     """The SMSC accounts of the running platform. A name that there is none of raises KeyError."""
 
@@ -325,6 +336,7 @@ class Desk:
     writer: Writer
     operations: Operations
     accounts: Accounts
+    nodes: Nodes
     metrics: Metrics
     ids: Ids
     now: Callable[[], datetime]

@@ -38,7 +38,7 @@ async def readyz(request: web.Request) -> Ready:
 
     Each route has an account with a bind that is up, so has each account that is in no route, and the store takes
     writes. If not, a problem with status 503 gives every reason. An account that was drained or stopped on purpose is
-    none.
+    none, nor is one whose binds are all at other nodes.
     """
     desk = request.app[DESK]
     operations = desk.operations
@@ -61,7 +61,7 @@ def _unbound(accounts: Sequence[AccountNow], routes: Sequence[Sequence[str]]) ->
     if not accounts:
         return [Flaw(where="accounts", message="There is no account.")], []
     up = {account.name for account in accounts if account.state == "running" and account.binds_up}
-    down = {account.name for account in accounts if account.state == "running" and not account.binds_up}
+    down = {it.name for it in accounts if it.state == "running" and it.binds and not it.binds_up}
     flaws = [
         Flaw(where=f"routes[{place}]", message=f"No bind of any of its accounts is up: {', '.join(route)}.")
         for place, route in enumerate(routes)

@@ -31,12 +31,13 @@ def accounts(context: typer.Context, url: Url = "", key_file: KeyFile = None, co
             asked = desk(url, key_file, config)
             _show(asked.get("/admin/v1/accounts"))
             _show_store(asked.get("/admin/v1/overview"))
-        elif any(_was_typed(context, name) for name in context.params):
+        elif any(was_typed(context, name) for name in context.params):
             # The order has options of its own, and would else go to another platform than was named.
             raise VasError(f"options go behind the order: vas accounts {context.invoked_subcommand} NAME --url …")
 
 
-def _was_typed(context: typer.Context, option: str) -> bool:
+def was_typed(context: typer.Context, option: str) -> bool:
+    """Whether an option stood on the command line."""
     source = context.get_parameter_source(option)
     return source is not None and source.name == "COMMANDLINE"
 
