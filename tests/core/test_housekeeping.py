@@ -43,7 +43,7 @@ def living(service: Service) -> None:
 
 async def keep_house(network: Network) -> None:
     network.node.housekeeping.tick()
-    while network.node.housekeeping.tending:
+    while network.node.housekeeping.tending:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     await network.settled()
 
