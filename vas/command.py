@@ -17,7 +17,7 @@ from vas.parts import PART_OCTETS_MAX, Reassembly, TooManyParts
 from vas.replies import Reply
 from vas.routing import Route, Target
 from vas.running import Made, Ran, Screen, bury, run_handler
-from vas.sessions import Copy, judged_by_its_row
+from vas.sessions import Copy, judged_by_its_row, may_be_older
 from vas.settling import wait_for_outside
 from vas.store.ids import milliseconds, shard_of
 from vas.store.rows import Earlier, InboxRow, PartKey, SeenRow
@@ -246,6 +246,8 @@ class Command:
             return Copy.REDELIVERY
         row, sessions = earlier.row, self.core.sessions
         if earlier.session is not None and not sessions.knows(row.session):
+            if may_be_older(row, self.received_ms, self._read_ms):
+                return Copy.REDELIVERY
             kind = judged_by_its_row(earlier)
         else:
             timer_ms = self.core.rules(self.inbound.account).smsc_response_timer.total_seconds() * 1000

@@ -26,6 +26,10 @@ TIMER_MARGIN_MS = 500
 """By which the SMSC's response timer may be over sooner than we think."""
 
 
+HELD_UP_MS = 300
+"""A command that was read so long after it can have come was read by a node that had stood still."""
+
+
 class Copy(Enum):
     """What a command is whose like was seen before."""
 
@@ -184,6 +188,14 @@ def judged_by_its_row(earlier: Earlier) -> Copy:
     if _arrived(earlier.row, before.confirmed, late):
         return Copy.WISH
     return Copy.REDELIVERY if earlier.row.ordinal in late or not earlier.alive else Copy.ASK
+
+
+def may_be_older(earlier: SeenRow, received_ms: int, read_ms: int) -> bool:
+    """Whether a command can have come before its like was brought to another node, though it was read afterwards.
+
+    `received_ms` is the earliest time at which it can have come: its node stood still, the SMSC lost patience.
+    """
+    return read_ms - received_ms > HELD_UP_MS and earlier.received_ms >= received_ms
 
 
 def _arrived(answer: SeenRow, confirmed: int, late: set[int]) -> bool:
