@@ -28,7 +28,6 @@ from tests.postgres import Server
 from vas.messages import RTHROTTLED
 from vas.store import migrate_postgres
 
-LEASE_S = 2.0
 BINDS = 6
 """Of the account, over all nodes."""
 TAKEN_OVER_WITHIN_S = 10.0
@@ -76,6 +75,7 @@ class Nodes(Crash):
     """Each kind of fault comes in its turn, in an order of the seed's."""
 
     response_timer = timedelta(seconds=3)
+    lease_s = 2.0
     account = 'response_timer = "3s"\n'
 
     def __init__(
@@ -100,7 +100,7 @@ class Nodes(Crash):
     def _deck(self, kinds: Sequence[Kind], count: int) -> Iterator[Fault]:
         while True:
             for kind in self._random.sample(kinds, len(kinds)):
-                seconds = LEASE_S * self._random.uniform(*SECONDS[kind])
+                seconds = self.lease_s * self._random.uniform(*SECONDS[kind])
                 yield Fault(kind, self._random.randrange(count), seconds, self._random.random() < 0.5)
 
     async def _begin(self, simulator: Simulator, account: str) -> None:
@@ -117,7 +117,7 @@ class Nodes(Crash):
                 PlatformProcess(
                     self._folder, simulator.port, binds=BINDS, account=account, program=self._plan.program,
                     url=f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres", node=f"n{number + 1}",
-                    store=f'lease = "{LEASE_S:g}s"\ncommit_timeout = "1s"\n',
+                    store=f'lease = "{self.lease_s:g}s"\ncommit_timeout = "1s"\n',
                 )
             )  # fmt: skip
         self.platform = self.nodes[0]
@@ -171,7 +171,7 @@ class Nodes(Crash):
     @contextmanager
     def _throttled_at_first(self, simulator: Simulator, fault: Fault) -> Iterator[None]:
         """A node that is cut off is tempted to submit when its lease is over, not before."""
-        tempted_s = LEASE_S * 1.5 if fault.kind is Kind.CUT else 0.0
+        tempted_s = self.lease_s * 1.5 if fault.kind is Kind.CUT else 0.0
 
         def accept() -> None:
             simulator.verdict = lambda pdu: 0
@@ -254,3 +254,9 @@ class Nodes(Crash):
             if not any(each.began <= at + RECORDED_WITHIN and at <= each.ended for each in self._troubles):
                 doubled.append(f"accepted twice though it was answered: {mt.id} to {mt.to}")
         return doubled[:SHOWN]
+
+
+class Naps(Nodes):
+    """A lease that outlasts the SMSC's patience: a node wakes with commands that others were brought meanwhile."""
+
+    lease_s = 8.0
