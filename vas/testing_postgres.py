@@ -175,7 +175,7 @@ class Databases:
         self._server.wait(_copy(self._of(folder).connection, self._of(to).connection))
 
     def run(self, folder: Path, *statements: str) -> list[tuple[Any, ...]]:
-        """Past the store of a folder; the rows of the last statement."""
+        """Past the store of a folder, in a transaction; the rows of the last statement."""
         return self._server.wait(_run(self._of(folder).connection, statements))
 
     def _of(self, folder: Path) -> Database:
@@ -186,9 +186,10 @@ class Databases:
 
 async def _run(connection: asyncpg.Connection[Any], statements: Sequence[str]) -> list[tuple[Any, ...]]:
     *first, last = statements
-    for statement in first:
-        await connection.execute(statement)
-    return [tuple(row) for row in await connection.fetch(last)]
+    async with connection.transaction():
+        for statement in first:
+            await connection.execute(statement)
+        return [tuple(row) for row in await connection.fetch(last)]
 
 
 async def _copy(source: asyncpg.Connection[Any], target: asyncpg.Connection[Any]) -> None:
