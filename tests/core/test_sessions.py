@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vas.sessions import TIMER_MARGIN_MS, Copy, Sessions
+from vas.sessions import HELD_UP_MS, TIMER_MARGIN_MS, Copy, Sessions, may_be_older
 from vas.store.rows import SeenRow, SessionRow
 
 TIMER_MS = 10_000
@@ -68,3 +68,17 @@ def test_an_answer_that_was_confirmed_before_a_restart_stays_confirmed() -> None
 
 def test_an_answer_of_a_session_that_nobody_remembers_is_doubtful() -> None:
     assert Sessions().judge(EARLIER, 2, 1, TIMER_MS) is Copy.REDELIVERY
+
+
+@pytest.mark.parametrize(
+    ("received_ms", "read_ms", "older"),
+    [
+        pytest.param(999, 999 + HELD_UP_MS + 1, True, id="brought elsewhere while this node stood still"),
+        pytest.param(1_001, 1_001 + HELD_UP_MS + 1, False, id="brought elsewhere before"),
+        pytest.param(999, 999 + HELD_UP_MS, False, id="read as it came"),
+    ],
+)
+def test_what_a_node_reads_after_a_standstill_may_be_older_than_what_another_answered(
+    received_ms: int, read_ms: int, older: bool
+) -> None:
+    assert may_be_older(EARLIER._replace(received_ms=1_000), received_ms, read_ms) is older
