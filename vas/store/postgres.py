@@ -141,10 +141,16 @@ class PostgresStore:
             there = self._unknown is not None and await self._is_there(session, self._unknown)
             for key, token in await session.fetch(self.sql.tokens.text):
                 self._last_ids[key] = int.from_bytes(token[_NONCE_BYTES:])
+            await self._make_token(session)
         except BaseException:
             session.terminate()
             raise
         return session, there
+
+    async def _make_token(self, session: Session) -> None:
+        if self._token_key not in self._last_ids:
+            await session.fetch(self.sql.make_meta.text, (self._token_key, b""))
+            self._last_ids[self._token_key] = 0
 
     async def _warn(self, session: Session) -> None:
         """A database that forgets what it said is committed makes no promise come true."""
@@ -249,6 +255,7 @@ class PostgresStore:
 
     async def _begin(self, session: Session) -> None:
         """Raises Fenced. The row of the token stays locked, so that who asks for it waits for this transaction."""
+        await self._make_token(session)
         if await session.script(self.sql.begin(self._token_key, self._member.id)) != "SELECT 1":
             raise Fenced
 

@@ -144,9 +144,9 @@ class PostgresStatements(Statements):
     @staticmethod
     def begin(key: str, member: int) -> tuple[str, ...]:
         """Lock a token's row, then this node's: the status of the last is SELECT 1 unless it has been given up."""
-        lock = "INSERT INTO meta (key, value) VALUES ('{}', '') ON CONFLICT (key) DO UPDATE SET value = meta.value"
+        lock = f"SELECT 1 FROM meta WHERE key = '{key}' FOR UPDATE"  # noqa: S608
         fence = f"SELECT 1 FROM node WHERE id = {member} FOR KEY SHARE" if member else "SELECT 1"  # noqa: S608
-        return "BEGIN", lock.format(key), fence
+        return "BEGIN", lock, fence
 
     @staticmethod
     def commit(key: str, token: bytes) -> tuple[str, ...]:
