@@ -141,7 +141,7 @@ class Postgres:
 
     def plan(self, folder: Path, query: str) -> list[str]:
         # A parameter would have to be given; a text in its place is of whatever type is wanted.
-        explain = "EXPLAIN (COSTS OFF) " + re.sub(r"\$\d+", "'1'", query)
+        explain = "EXPLAIN (COSTS OFF) " + re.sub(r"\$(\d+)", r"'\1'", query)
         avoid = [f"SET LOCAL enable_{way} = off" for way in ("seqscan", "bitmapscan", "sort")]
         steps = self._databases.run(folder, *avoid, explain)
         return [step for (step,) in steps]

@@ -55,8 +55,6 @@ class Store(Protocol):
     """First and last id of a batch that was refused and is there after all; whoever loads it sets None."""
     hash_key: bytes
     """With which the hashes of `seen` are keyed; made with the database."""
-    sql: Statements
-    """In the engine's dialect."""
     shared: bool
     """Whether other nodes may work on the same database."""
     on_hint: Callable[[str], None]
@@ -65,6 +63,10 @@ class Store(Protocol):
     `outbox`: messages wait that are nobody's; `jobs`: some are due; `ask ID`: is session ID's peer alive, and what is
     confirmed.
     """
+
+    @property
+    def sql(self) -> Statements:
+        """In the engine's dialect."""
 
     def new_id(self) -> int:
         """Rising, and nobody else's."""
