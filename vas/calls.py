@@ -104,11 +104,6 @@ class Calls:
     def followed(self, made: Made) -> None:
         self._follow(made)
 
-    def lose(self) -> None:
-        """Leave the calls; another node makes them now."""
-        for task in self._in_progress.values():
-            task.cancel()
-
     async def stop(self) -> None:
         """Leave the calls; their jobs resume them after the next start or on another node, with the same keys."""
         tasks = list(self._in_progress.values())
@@ -156,13 +151,13 @@ async def go_on(core: Core, batch: Batch, made: Made, job: JobRow, answer: Answe
         target, context, start = await _again(core, unit, job, body, journal)
     except ServiceError as error:
         log.error("call.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
-        await put_off(batch, job, None)
+        await put_off(core, batch, job)
         return
     apology = "apology_halfway" if body["kind"] in COMMANDS else ""
     ran = await run_handler(core, target, context, partial(_no_questions, start), by_sms=True, apology=apology)
     if ran.suspended is not None:
         body["journal"] = context.journal_json().decode()
-        await put_off(batch, job._replace(body=msgspec.json.encode(body)), core.me)
+        await put_off(core, batch, job._replace(body=msgspec.json.encode(body)))
         made.calls.append(Call(job, ran.suspended))
     else:
         await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**job.given))
@@ -192,14 +187,14 @@ async def _write_on(batch: Batch, job: JobRow, ran: Ran, kind: str) -> None:
     )
 
 
-async def put_off(batch: Batch, job: JobRow, owner: int | None) -> None:
-    """Look at a job again after the patience for a call; `owner` of a call: who makes it."""
+async def put_off(core: Core, batch: Batch, job: JobRow) -> None:
+    """Look at a job again after the patience for a call; a call is this node's until then."""
     query = batch.sql.put_off_job
     await batch.execute(
         query.text,
         query.params(
             new_due_ms=batch.now_ms + CALL_PATIENCE_MS, new_body=job.body, new_attempts=job.attempts + 1,
-            new_owner=owner, **job.given,
+            new_owner=core.me if job.kind == "call" else None, **job.given,
         ),
     )  # fmt: skip
 

@@ -149,7 +149,8 @@ class Node:
         await self._count_parts()
         fired: list[tuple[str, int]] = await self.store.read(sql.all_fired.text)
         begin = self.schedule.restore(dict(fired))
-        await self.run(ResumeCalls(), *(Statement(sql.begin_firing.text, (name, now_ms)) for name in begin))
+        resume = Statement(sql.resume_calls.text, sql.resume_calls.params(now_ms=now_ms))
+        await self.run(resume, *(Statement(sql.begin_firing.text, (name, now_ms)) for name in begin))
 
     async def _remember(self) -> None:
         """Which answers of the last run may not have arrived; shared, a store is asked when a copy comes."""
@@ -176,19 +177,6 @@ class Node:
             self.schedule.added(0)
         else:
             self.asking.told(hint)
-
-    def others_gone(self) -> None:
-        """Nodes were given up: what was theirs is anybody's."""
-        self.outbox.look()
-        self.dispatch.submit(ResumeCalls())
-
-    def lost(self) -> None:
-        """This node was given up: what was its own is the others'.
-
-        What it had sent is still written down when its outcome is known, if nobody else has taken it.
-        """
-        self.calls.lose()
-        self.outbox.lose()
 
     async def _tick(self) -> None:
         while True:
@@ -257,29 +245,11 @@ class Node:
             await self.grace.stop()
             await self.gateway.stop()
             await self.calls.stop()
-            if self.core.shared:
-                self.dispatch.submit(ResumeCalls(self.core.me))
             await self.housekeeping.stop()
             self.dispatch.tick()
             await self.dispatch.drained()
             await self.member.leave()
         await self.store.close()
-
-
-class ResumeCalls:
-    """The work that has calls made anew that nobody makes any more: at a start, or when a node is gone or goes."""
-
-    def __init__(self, leaving: int | None = None) -> None:
-        """`leaving`: the node that makes its calls no more."""
-        self._leaving = leaving
-
-    async def run(self, batch: Batch) -> None:
-        query = batch.sql.resume_calls
-        await batch.execute(query.text, query.params(now_ms=batch.now_ms, of_owner=self._leaving))
-        batch.hints.add("jobs")
-
-    def committed(self) -> None: ...
-    def lost(self, error: Exception) -> None: ...
 
 
 @dataclass

@@ -173,10 +173,6 @@ class Outbox:
         self._giving_back = False
         self.give_back(ids)
 
-    def lose(self) -> None:
-        """All that was this node's and has not left is the others'; what left is still written down."""
-        self._not_ours.clear()
-
     def look(self) -> None:
         """Another node has told that messages wait which are nobody's."""
         self._due_ms = 0

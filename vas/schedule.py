@@ -110,6 +110,9 @@ class DueJobs:
     async def run(self, batch: Batch) -> None:
         self._made = Made()
         due = batch.sql.jobs_due
+        if self._core.shared:
+            resume = batch.sql.resume_calls
+            await batch.execute(resume.text, resume.params(now_ms=batch.now_ms))
         params = due.params(now_ms=batch.now_ms, most=AT_ONCE, of_owner=self._core.me)
         rows = await batch.execute(due.text, params)
         for fields in rows:
@@ -119,8 +122,11 @@ class DueJobs:
             except msgspec.MsgspecError as error:
                 # What is kept of its subscriber cannot be read; the jobs of all others go on.
                 log.error("job.unreadable", service=job.service, name=job.name, job=job.id, error=type(error).__name__)
-                await put_off(batch, job, None)
-        self._next_ms = batch.now_ms if len(rows) == AT_ONCE else await self._next(batch)
+                await put_off(self._core, batch, job)
+        self._next_ms = await self._next(batch)
+        if len(rows) == AT_ONCE:
+            self._next_ms = batch.now_ms
+            batch.hints.add("jobs")
 
     async def _next(self, batch: Batch) -> int:
         if self._core.shared:
@@ -135,7 +141,7 @@ class DueJobs:
         elif job.kind != "call":
             await self._job(batch, job)
         elif self._calls.in_progress(job.id):
-            await put_off(batch, job, self._core.me)
+            await put_off(self._core, batch, job)
         else:
             await go_on(self._core, batch, self._made, job, None)
 
@@ -151,7 +157,7 @@ class DueJobs:
             await run_job(self._core, batch, self._made, job)
         except ServiceError as error:
             log.error("job.orphan", service=job.service, name=job.name, job=job.id, error=str(error))
-            await put_off(batch, job, None)
+            await put_off(self._core, batch, job)
             return
         await batch.execute(batch.sql.delete_job.text, batch.sql.delete_job.params(**job.given))
 

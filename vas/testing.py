@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
+from vas.cluster.member import Member
 from vas.core import AccountRules
 from vas.loopback import Loopback
 from vas.messages import Inbound, Msisdn, Outbound, Part, Receipt, ReceiptState, SendOutcome, UssdTurn
@@ -131,9 +132,14 @@ class Network:
         now: datetime = MORNING,
         language: str = "vi",
         accounts: Mapping[str, AccountRules] | None = None,
+        member: Member | None = None,
+        store: Callable[[Callable[[], int]], Store] | None = None,
         **setup: Any,
     ) -> None:
+        """`member`: this platform among those that share a database, which is what `store` makes with a clock."""
         self.folder = folder
+        self._member = member
+        self._make_store = store or (lambda clock_ms: make_store(folder, clock_ms))
         self.fresh = fresh
         self.now_ms = int(now.timestamp() * 1000)
         self.sent: list[Outbound] = []
@@ -179,8 +185,8 @@ class Network:
         await self.node.stop()
 
     async def _start(self) -> None:
-        store = make_store(self.folder, lambda: self.now_ms)
-        self.node = Node(self._setup, store, lambda receiver: Loopback(self, receiver, ACCOUNT))
+        store = self._make_store(lambda: self.now_ms)
+        self.node = Node(self._setup, store, lambda receiver: Loopback(self, receiver, ACCOUNT), self._member)
         await self.node.start()
         self._session, self._ordinal = self.node.dispatch.session_opened(ACCOUNT), 0
 

@@ -11,7 +11,6 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
-    null,
     select,
     update,
 )
@@ -131,12 +130,9 @@ class Statements(PartStatements, OutboxStatements, SessionStatements):
 
     @cached_property
     def resume_calls(self) -> Query:
-        """Calls that nobody makes, and those of `of_owner`, which makes them no more, are due now."""
-        left = nobodys(job) | (job.c.owner == bindparam("of_owner"))
+        """Calls that nobody makes (any more) are due now."""
         return self._compile(
-            update(job)
-            .where(job.c.kind == literal_column("'call'"), left)
-            .values(due_ms=bindparam("now_ms"), owner=null())
+            update(job).where(job.c.kind == literal_column("'call'"), nobodys(job)).values(due_ms=bindparam("now_ms"))
         )
 
     @cached_property
