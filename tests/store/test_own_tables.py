@@ -3,67 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
-import pytest
 from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text
 
-from tests.engines import Engine
+from vas.store import migrate_postgres
 from vas.store.own_tables import MakeTables
-from vas.store.postgres import PostgresStore
 from vas.store.postgres_statements import PostgresStatements
 
+NAMES = ["toy_place", "toy_word", "toy_word_by_n"]
 tables = MetaData()
 Table("toy_word", tables, Column("word", Text, primary_key=True), Column("n", BigInteger), Index("toy_word_by_n", "n"))
 Table("toy_place", tables, Column("place", Text, primary_key=True))
-SHARED = pytest.mark.only_on("postgres", "the embedded one has one node")
 
 
-def stores(url: str, number: int) -> list[PostgresStore]:
-    return [PostgresStore(url, clock_ms=lambda: 0) for _ in range(number)]
-
-
-@SHARED
-async def test_nodes_that_start_at_once_make_them_once(folder: Path, engine: Engine) -> None:
-    nodes = stores(engine.url(folder), 5)
-    for node in nodes:
-        await node.open()
-    try:
-        for attempt in range(5):
-            own = MetaData()
-            for table in tables.tables.values():
-                copy = Table(
-                    f"toy{attempt}_{table.name}",
-                    own,
-                    *(Column(c.name, c.type, primary_key=c.primary_key) for c in table.c),
-                )
-                Index(f"toy{attempt}_{table.name}_by_all", *copy.c)
-            done = await asyncio.gather(*(node.commit([MakeTables(f"toy{attempt}", own, node.sql)]) for node in nodes))
-            assert done == [[None]] * len(nodes)
-    finally:
-        for node in nodes:
-            await node.close()
-
-
-@SHARED
-async def test_where_they_are_a_role_that_may_make_none_does_not_need_to(folder: Path, engine: Engine) -> None:
-    url = engine.url(folder)
-    [owner] = stores(url, 1)
-    await owner.open()
-    assert await owner.commit([MakeTables("toy", tables, owner.sql)]) == [None]
-    await owner.close()
-    role = urlsplit(url).path.strip("/") + "_guest"
+async def made(url: str) -> list[str]:
+    """By a node that starts."""
     connection = await asyncpg.connect(url)
-    await connection.execute(f"CREATE ROLE {role} LOGIN")
-    guest = await asyncpg.connect(url.replace("postgres@", f"{role}@"))
     try:
-        made = await MakeTables("toy", tables, PostgresStatements()).make(
-            lambda text, params: guest.fetch(text, *params)
-        )
-        assert made == []
+        async with connection.transaction():
+            work = MakeTables("toy", tables, PostgresStatements())
+            return sorted(await work.make(lambda text, params: connection.fetch(text, *params)))
     finally:
-        await guest.close()
-        await connection.execute(f"DROP ROLE {role}; DROP TABLE toy_word, toy_place")
+        await connection.close()
+
+
+async def test_nodes_that_start_at_once_make_them_once(blank: str) -> None:
+    await migrate_postgres.upgrade(blank)
+    for _ in range(5):
+        # All but the first wait for it, and what they then are told to make is there.
+        assert NAMES in await asyncio.gather(*(made(blank) for _ in range(5)))
+        assert await made(blank) == []
+        connection = await asyncpg.connect(blank)
+        await connection.execute("DROP TABLE toy_word, toy_place")
+        await connection.close()
+
+
+async def test_where_they_are_a_role_that_may_make_none_does_not_need_to(blank: str) -> None:
+    await migrate_postgres.upgrade(blank)
+    await made(blank)
+    address = urlsplit(blank)
+    role = address.path.strip("/")
+    connection = await asyncpg.connect(blank)
+    await connection.execute(f"CREATE ROLE {role} LOGIN")
+    try:
+        assert await made(address._replace(netloc=f"{role}@{address.netloc.rpartition('@')[2]}").geturl()) == []
+    finally:
+        await connection.execute(f"DROP ROLE {role}")
         await connection.close()
