@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from hashlib import blake2b
 
 import structlog
@@ -37,8 +36,7 @@ class Command:
         self._came = inbound
         """Of a long message, the one part."""
         self.answer = answer
-        self.answer_by_s = time.monotonic() + core.rules(inbound.account).smsc_response_timer.total_seconds() / 2
-        """By time.monotonic(): half the SMSC's response timer after it came."""
+        self.answer_by_s = core.rules(inbound.account).answer_by_s()
         self._asked_about: Earlier | None = None
         self._arrived: tuple[int, int] | None = None
         """Session and ordinal of an earlier answer that has arrived, as the peer's sign of life says."""
@@ -287,6 +285,5 @@ class Command:
 
     def refuse(self, result: str) -> None:
         """Answer `later`, or `throttled` while the platform is full; nothing was written."""
-        rules = self.core.rules(self.inbound.account)
         self.core.metrics.received.labels("", self.inbound.account, result).inc()
-        self.answer(rules.full_status if result == "throttled" else rules.later_status)
+        self.answer(self.core.rules(self.inbound.account).refusing(result))

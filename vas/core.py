@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,6 +26,14 @@ class AccountRules:
     full_status: int = RTHROTTLED
     all_receipts: bool = False
     """A receipt comes for every message, not only where a service asked to know the outcome."""
+
+    def answer_by_s(self) -> float:
+        """When what comes in now must be answered at the latest, by time.monotonic(): half of the SMSC's timer."""
+        return time.monotonic() + self.smsc_response_timer.total_seconds() / 2
+
+    def refusing(self, result: str) -> int:
+        """The status for what is not taken: `throttled` while the platform is full or slow, else `later`."""
+        return self.full_status if result == "throttled" else self.later_status
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from datetime import timedelta
 
 import structlog
 
+from vas.batch_size import BatchSize
 from vas.cluster.asking import Asking
 from vas.cluster.grace import Grace
 from vas.command import Command
@@ -46,7 +47,7 @@ class Dispatch:
         self._peers = asking
         self._grace = grace
         self._new_session = new_session
-        self._batch_limit = batch_limit
+        self._size = BatchSize(batch_limit, commit_within.total_seconds())
         self._credits = credits
         self._backlog_limit = backlog_limit
         self._commit_s = commit_within.total_seconds()
@@ -140,16 +141,17 @@ class Dispatch:
                 self._running = asyncio.get_running_loop().create_task(self._run())
 
     def _next(self) -> list[Task]:
-        """What goes into the next batch; a command for which there is no time left is refused."""
+        """What goes into the next batch; a command or a receipt for which there is no time left is refused."""
         latest_s = time.monotonic() + self._commit_s
         tasks: list[Task] = []
-        while self._queue and len(tasks) < self._batch_limit:
+        refusal = "later" if self._grace.away else "throttled"
+        while self._queue and len(tasks) < self._size.now:
             task = self._queue.popleft()
-            if isinstance(task, Command) and task.answer_by_s < latest_s:
-                self._inside -= 1
-                task.refuse("later" if self._grace.away else "throttled")
-            else:
+            if not isinstance(task, Command | ReceiptWork) or task.answer_by_s >= latest_s:
                 tasks.append(task)
+                continue
+            self._inside -= isinstance(task, Command)
+            task.refuse(refusal)
         return tasks
 
     async def _commit(self, tasks: list[Task]) -> None:
@@ -161,7 +163,9 @@ class Dispatch:
         except StoreError as error:
             self._grace.failed(error)
             outcomes = [error] * len(tasks)
-        self._core.metrics.commit_seconds.observe(time.perf_counter() - began)
+        took_s = time.perf_counter() - began
+        self._size.took(took_s, len(tasks))
+        self._core.metrics.commit_seconds.observe(took_s)
         self._core.metrics.batch_units.observe(len(tasks))
         for task, outcome in zip(tasks, outcomes, strict=True):
             self._end(task, outcome)

@@ -30,6 +30,7 @@ class ReceiptWork:
         self._effects = effects
         self._receipt = receipt
         self._answer = answer
+        self.answer_by_s = core.rules(receipt.account).answer_by_s()
         self._made = Made()
         self._early = False
 
@@ -92,7 +93,11 @@ class ReceiptWork:
         self._effects.follow(self._made, 0)
 
     def lost(self, error: Exception) -> None:
-        self._answer(self._core.rules(self._receipt.account).later_status)
+        self.refuse("later")
+
+    def refuse(self, result: str) -> None:
+        """Answer `later`, or `throttled` while the platform is full; nothing was written."""
+        self._answer(self._core.rules(self._receipt.account).refusing(result))
 
 
 async def segment_ended(core: Core, batch: Batch, made: Made, row: OutboxRow, state: ReceiptState, error: str) -> None:
