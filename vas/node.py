@@ -23,6 +23,7 @@ from vas.cluster.grace import Grace, Links
 from vas.cluster.member import Alone, Member
 from vas.core import AccountRules, Core, PartLimits, WaitingParts
 from vas.dispatch import Dispatch
+from vas.errors import StoreError
 from vas.housekeeping import Housekeeping
 from vas.messages import Gateway, Msisdn, Receiver
 from vas.metrics import Metrics
@@ -40,6 +41,8 @@ from vas.unit import Batch
 
 log = structlog.get_logger()
 TICK_S = 0.1
+PARTS_EVERY_MS = 10_000
+"""How often the parts of long messages are counted where other nodes may bring some."""
 
 
 class RunningGateway(Gateway, Links, Protocol):
@@ -90,6 +93,8 @@ class Node:
         self.metrics = Metrics(CollectorRegistry())
         self._make_gateway = gateway
         self._ticker: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._parts_ms = 0
         self.started_ms = 0
 
     async def start(self) -> None:
@@ -146,7 +151,7 @@ class Node:
         sql, now_ms = self.store.sql, self.setup.clock_ms()
         if not self.core.shared:
             await self._remember()
-        await self._count_parts()
+        await self.look_at_parts()
         fired: list[tuple[str, int]] = await self.store.read(sql.all_fired.text)
         begin = self.schedule.restore(dict(fired))
         resume = Statement(sql.resume_calls.text, sql.resume_calls.params(now_ms=now_ms))
@@ -162,7 +167,8 @@ class Node:
             for row in await self.store.read(sql.seen_as.text, late):
                 self.core.sessions.remember(SeenRow(*row))
 
-    async def _count_parts(self) -> None:
+    async def look_at_parts(self) -> None:
+        """How many wait, and until when: other nodes may have brought some, or given them up."""
         sql, parts = self.store.sql, self.core.parts
         [(parts.count,)] = await self.store.read(sql.count_parts.text)
         [(parts.due_ms,)] = await self.store.read(sql.next_long_message.text)
@@ -186,9 +192,20 @@ class Node:
                     part.tick()
                 except Exception as error:
                     log.error("tick.failed", part=type(part).__name__, error=f"{type(error).__name__}: {error}")
+            self._look_at_parts_now_and_then()
             self.metrics.outbox_queued.set(self.outbox.backlog)
             self.metrics.unfinished_commands.set(self.dispatch.unfinished)
             self.metrics.parts_waiting.set(self.core.parts.count)
+
+    def _look_at_parts_now_and_then(self) -> None:
+        now_ms = self.setup.clock_ms()
+        if self.core.shared and now_ms >= self._parts_ms and (self._looking is None or self._looking.done()):
+            self._parts_ms = now_ms + PARTS_EVERY_MS
+            self._looking = asyncio.create_task(self._try_to_look_at_parts())
+
+    async def _try_to_look_at_parts(self) -> None:
+        with contextlib.suppress(StoreError):
+            await self.look_at_parts()
 
     # -- where what was committed goes (vas.dispatch.Effects)
 
@@ -219,7 +236,7 @@ class Node:
             revived = sql.outbox_revived
             params = revived.params(first_id=first, last_id=last, of_owner=self.core.me)
             self.outbox.give_back(id_ for (id_,) in await self.store.read(revived.text, params))
-        await self._count_parts()
+        await self.look_at_parts()
         self.store.revived = None
         self.outbox.wake_at(0, 0)
         self.schedule.added(0)
@@ -242,6 +259,8 @@ class Node:
             self._ticker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticker
+            if self._looking is not None:
+                await self._looking
             await self.grace.stop()
             await self.gateway.stop()
             await self.calls.stop()
