@@ -174,7 +174,7 @@ class Installation:
                 self.member.address = str(self._listens)
                 self.member.metrics.register(self.node.metrics.registry)
                 self.binds = Binds(self.member, self.gateway)
-                self.binds.begin()
+                await self.binds.begin()
         except BaseException:
             await self._end()
             raise

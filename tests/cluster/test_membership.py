@@ -138,6 +138,8 @@ async def test_a_node_whose_row_still_stands_after_an_outage_goes_on(
 async def test_who_has_the_database_again_first_does_not_give_up_the_others(join: Join) -> None:
     one, two = await join("one"), await join("two")
     looks = _looks(one)
+    for name in ("one", "two"):
+        await store.drain(one.line, name, False)
     await die(two)
     one._in_touch_since_s = float("inf")
     await until(lambda: looks and any(node.left_ms < 0 for node in looks[-1].nodes))
@@ -161,6 +163,17 @@ async def test_what_a_node_is_committing_is_waited_for_before_it_is_given_up(
         assert one.holds()
     await batch.close()
     await until(lambda: _seen_by(looks) == {"one"})
+
+
+async def test_a_node_takes_no_part_before_it_says_so_and_none_while_it_drains(join: Join) -> None:
+    one = await join("one")
+    looks = _looks(one)
+    await until(lambda: looks)
+    assert looks[-1].taking_part == []
+    for draining, part in ((False, [one.id]), (True, [])):
+        assert await store.drain(one.line, "one", draining)
+        await until(lambda part=part: looks[-1].taking_part == part)
+    assert not await store.drain(one.line, "two", True)
 
 
 async def test_a_place_is_had_by_one_node_alone(join: Join) -> None:

@@ -45,10 +45,10 @@ class Binds:
         self._leaving = False
         self._left = asyncio.Event()
 
-    def begin(self) -> None:
-        """Follow the leases from now on."""
+    async def begin(self) -> None:
+        """Take part, and follow the leases from now on. Raises StoreError."""
         self._member.looked = self._looked
-        self._member.look_now()
+        await store.drain(self._member.line, self._member.name, False)
 
     async def leave(self, within_s: float) -> None:
         """Have the others take everything, and wait for that at most so long."""

@@ -73,7 +73,7 @@ _PUT_NUMBER = compiled(
 _ENTER = compiled(
     insert(schema.node).values(
         id=bindparam("id"), name=bindparam("name"), number=bindparam("number"), address=bindparam("address"),
-        version=bindparam("version"), started_ms=_NOW_MS, until_ms=_UNTIL_MS, draining=literal(False),
+        version=bindparam("version"), started_ms=_NOW_MS, until_ms=_UNTIL_MS, draining=literal(True),
     ), POSTGRES,
 )  # fmt: skip
 _RENEW = compiled(
@@ -124,7 +124,7 @@ _TELL = compiled(select(func.pg_notify(CHANNEL, "")), POSTGRES)
 
 
 async def enter(line: Line, name: str, address: str, version: str, lease_ms: int) -> Entered | NodeRow:
-    """Take a row and a number; else the row of a node of this name whose lease is not over.
+    """Take a row and a number, but no part of the binds yet; else the row of a node of this name whose lease stands.
 
     Raises StoreUnusable if as many nodes live as there are numbers.
     """
