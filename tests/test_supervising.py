@@ -114,7 +114,7 @@ async def test_a_process_that_is_killed_is_started_again(notes: Notes) -> None:
 async def test_nothing_is_started_again_after_the_end_was_ordered(notes: Notes) -> None:
     supervisor = Supervisor({"a-1": notes.command(DIES, "a-1")}, Pauses(first=3600, longest=3600))
     running = asyncio.create_task(supervisor.run())
-    await until(lambda: len(notes.lines) == 1)
+    await until(lambda: len(notes.lines) == 1 and not lives(notes.pids()[0]))
     supervisor.end(signal.SIGTERM)
     assert await running == 3
     assert len(notes.lines) == 1

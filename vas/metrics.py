@@ -144,6 +144,7 @@ class Metrics:
             "vas_results_dropped_total", "Results of submissions to messages that another node had taken meanwhile.",
             registry=self.registry,
         )  # fmt: skip
+        self.ready = Gauge("vas_ready", "1: /readyz says yes; looked at when this is read.", registry=self.registry)
         self.outbox_queued = Gauge("vas_outbox_queued", "Messages that wait to be submitted.", registry=self.registry)
         self.partitions_ahead = Gauge(
             "vas_partitions_ahead",

@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BeforeValidator, ConfigDict
 
 from vas.admin.authentication import DESK
-from vas.admin.desk import BOUND, AccountNow, Overview
+from vas.admin.desk import BOUND, AccountNow, Desk, Overview
 from vas.admin.problems import Flaw, Problem
 from vas.admin.values import Model
 
@@ -40,14 +40,18 @@ async def readyz(request: web.Request) -> Ready:
     writes. If not, a problem with status 503 gives every reason. An account that was drained or stopped on purpose is
     none, nor is one whose binds are all at other nodes.
     """
-    desk = request.app[DESK]
-    operations = desk.operations
-    flaws, degraded = _unbound(desk.accounts.now(), desk.accounts.routes())
-    if not await operations.store_writable():
-        flaws.append(Flaw(where="store", message=_not_written(operations.overview())))
+    flaws, degraded = await _flaws(request.app[DESK])
     if flaws:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready.", errors=flaws)
     return Ready(degraded=degraded)
+
+
+async def _flaws(desk: Desk) -> tuple[list[Flaw], list[Flaw]]:
+    """What keeps the platform from its work, and what does not."""
+    flaws, degraded = _unbound(desk.accounts.now(), desk.accounts.routes())
+    if not await desk.operations.store_writable():
+        flaws.append(Flaw(where="store", message=_not_written(desk.operations.overview())))
+    return flaws, degraded
 
 
 def _not_written(overview: Overview) -> str:
@@ -79,6 +83,8 @@ async def metrics(request: web.Request) -> web.Response:
     """Prometheus' text format; the gauges are read now."""
     desk = request.app[DESK]
     shown, overview = desk.metrics, desk.operations.overview()
+    flaws, _ = await _flaws(desk)
+    shown.ready.set(not flaws)
     shown.outbox_queued.set(overview.queued)
     shown.unfinished_commands.set(overview.unfinished)
     shown.binds.clear()
