@@ -21,7 +21,7 @@ from bench.gateway import WINDOWS, measure_codec, measure_round_trips
 from bench.measure import SCENARIOS, Figures, Scenario, Wrong, free_port, measure_floor, measure_platform
 from bench.platforms import database, on_postgres, on_sqlite
 from bench.process import Died, scratch
-from bench.profiled import shown
+from bench.profiled import COUNTS_STATEMENTS, begin_to_count, counted, shown
 from bench.report import Engine, Row, gateway_markdown, markdown
 from tests.postgres import Server
 from vas.assembly import event_loop
@@ -118,15 +118,17 @@ async def soak(progress: Progress) -> str:
 async def profile(progress: Progress) -> str:
     """Where the time goes at full speed, by scenario and engine; the profiler itself slows everything down."""
     texts = []
-    async with database() as server:
+    async with database(**COUNTS_STATEMENTS) as server:
         for scenario, engine in product(SCENARIOS, (Engine.SQLITE, Engine.ONE_NODE)):
             progress.add_task(f"{scenario.name}: {engine.value}", total=None)
             with scratch() as folder:
                 port, program = await free_port(), ("-m", "bench.profiled", str(folder))
                 on = on_postgres(server, port, 1, *program) if engine.nodes else on_sqlite(port, *program)
                 async with on as platforms:
+                    begin_to_count(server)
                     await measure_platform(platforms, port, scenario, PROFILED, None)
-                texts.append(f"=== {scenario.name}, {engine.value}\n{shown(folder)}")
+                    statements = counted(server, PROFILED) if engine.nodes else ""
+                texts.append(f"=== {scenario.name}, {engine.value}\n{shown(folder)}{statements}")
     return "\n".join(texts)
 
 

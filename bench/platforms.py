@@ -61,11 +61,14 @@ async def on_sqlite(port: int, *program: str) -> AsyncIterator[Platforms]:
 
 
 @asynccontextmanager
-async def database() -> AsyncIterator[Server]:
-    """A server with synced commits, and a database `empty` with all tables and nothing in them."""
+async def database(**options: str) -> AsyncIterator[Server]:
+    """A server with synced commits, and a database `empty` with all tables and nothing in them.
+
+    `options` are more settings of it.
+    """
     with scratch() as folder:
         folder.chmod(0o711)  # root's; the server runs as somebody else
-        with Server(folder / "postgres", fsync=True, options=DATABASE) as server:
+        with Server(folder / "postgres", fsync=True, options={**DATABASE, **options}) as server:
             await upgrade(server.create("empty"))
             yield server
 

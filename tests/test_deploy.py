@@ -18,6 +18,7 @@ import pytest
 import typer
 import yaml
 
+from bench.platforms import upgrade
 from bench.process import PlatformProcess
 from tests.postgres import Server
 from vas.__main__ import app
@@ -238,13 +239,15 @@ def grouped_by(text: str) -> set[str]:
 
 @pytest.fixture
 async def exposed(tmp_path: Path) -> Mapping[str, set[str]]:
-    """The labels of every metric that a platform at work has, by the name of its samples; {} where it has none yet."""
-    platform = PlatformProcess(tmp_path, smpp_port=1)
-    await platform.start()
-    try:
-        text = await platform.exposition()
-    finally:
-        await platform.kill()
+    """The labels of every metric that a node at work has, by the name of its samples; {} where it has none yet."""
+    with Server() as server:
+        await upgrade(server.url())
+        node = PlatformProcess(tmp_path, smpp_port=1, url=server.url(), node="node-1")
+        await node.start()
+        try:
+            text = await node.exposition()
+        finally:
+            await node.kill()
     names: dict[str, set[str]] = {}
     for name, kind in re.findall(r"^# TYPE (\w+) (\w+)", text, re.MULTILINE):
         for ending in ("_bucket", "_sum", "_count") if kind == "histogram" else ("",):
@@ -254,7 +257,7 @@ async def exposed(tmp_path: Path) -> Mapping[str, set[str]]:
     return names
 
 
-async def test_every_alert_reads_metrics_that_a_running_platform_has(exposed: Mapping[str, set[str]]) -> None:
+async def test_every_alert_reads_metrics_that_a_running_node_has(exposed: Mapping[str, set[str]]) -> None:
     for alert in alerts():
         for name, labels in read_by(promql_parser.parse(alert["expr"])):
             assert name in exposed or name == "up", f"{alert['alert']}: {name}"
