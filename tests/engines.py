@@ -57,6 +57,9 @@ class Engine(Protocol):
     def prepare(self, folder: Path) -> None:
         """Put a database with all tables there, which saves a network the migrations."""
 
+    def forget(self) -> None:
+        """All databases so far; each folder begins with an empty one again."""
+
     def url(self, folder: Path) -> str:
         """Of its database, as store.url takes it."""
 
@@ -90,6 +93,8 @@ class Sqlite:
 
     def prepare(self, folder: Path) -> None:
         shutil.copy(self._empty, folder / "vas.db")
+
+    def forget(self) -> None: ...
 
     def url(self, folder: Path) -> str:
         return f"sqlite:///{folder}/vas.db"
@@ -133,6 +138,7 @@ class Postgres:
     def __init__(self, databases: Databases) -> None:
         self._databases = databases
         self.url, self.make_store, self.copy = databases.url, databases.make_store, databases.copy
+        self.forget = databases.give_back
 
     def prepare(self, folder: Path) -> None: ...
 

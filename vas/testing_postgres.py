@@ -99,12 +99,15 @@ class Server:
         try:
             yield databases
         finally:
-            for database in databases.taken.values():
-                self._loop.call_soon_threadsafe(self._give_back, database)
+            databases.give_back()
 
     def take(self) -> Database:
         """An empty database with all tables."""
         return self.wait(self._take())
+
+    def give_back(self, database: Database) -> None:
+        """It is emptied beside the test that follows."""
+        self._loop.call_soon_threadsafe(self._give_back, database)
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Its result; it runs beside the event loop of the test, which waits."""
@@ -161,7 +164,7 @@ class Databases:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self.taken: dict[Path, Database] = {}
+        self._taken: dict[Path, Database] = {}
 
     def url(self, folder: Path) -> str:
         return self._server.url(self._of(folder).name)
@@ -174,14 +177,19 @@ class Databases:
         """What is committed now, into the database of another folder: what a crash would leave of this one."""
         self._server.wait(_copy(self._of(folder).connection, self._of(to).connection))
 
+    def give_back(self) -> None:
+        """All of them; whoever is connected still is sent away."""
+        while self._taken:
+            self._server.give_back(self._taken.popitem()[1])
+
     def run(self, folder: Path, *statements: str) -> list[tuple[Any, ...]]:
         """Past the store of a folder, in a transaction; the rows of the last statement."""
         return self._server.wait(_run(self._of(folder).connection, statements))
 
     def _of(self, folder: Path) -> Database:
-        if folder not in self.taken:
-            self.taken[folder] = self._server.take()
-        return self.taken[folder]
+        if folder not in self._taken:
+            self._taken[folder] = self._server.take()
+        return self._taken[folder]
 
 
 async def _run(connection: asyncpg.Connection[Any], statements: Sequence[str]) -> list[tuple[Any, ...]]:

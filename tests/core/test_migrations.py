@@ -71,6 +71,7 @@ def test_an_upgrade_of_what_is_new_already_changes_nothing(empty_database: Path)
     assert migrate.revision(empty_database) == migrate.HEAD
 
 
+@pytest.mark.only_on("sqlite", "there is no PostgreSQL of that version")
 async def test_a_database_of_the_version_before_is_brought_up_to_date_with_all_that_is_in_it(
     toy: Toy, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def old_database(path: Path) -> None:
         )
 
 
+@pytest.mark.only_on("sqlite", "tests/store/test_shared_migrations.py has the others")
 async def test_a_database_of_a_newer_version_is_refused_and_left_alone(toy: Toy) -> None:
     path = toy.folder / "vas.db"
     connection = sqlite3.connect(path)
@@ -118,6 +120,7 @@ async def test_a_database_of_a_newer_version_is_refused_and_left_alone(toy: Toy)
     assert path.read_bytes() == before
 
 
+@pytest.mark.only_on("sqlite", "the other one is shared")
 async def test_a_second_platform_on_one_database_is_refused(toy: Toy) -> None:
     async with toy.network(toy.service()):
         second = toy.network(toy.service())
@@ -139,6 +142,7 @@ async def test_only_its_owner_reads_a_database_and_its_backup(tmp_path: Path) ->
         assert set(modes.values()) == {0o600}
 
 
+@pytest.mark.only_on("sqlite", "a PostgreSQL is backed up by its own tools")
 async def test_a_backup_of_a_running_platform_is_whole_and_can_be_run(toy: Toy) -> None:
     service = toy.service()
     noting(service)
@@ -159,6 +163,7 @@ async def test_a_backup_of_a_running_platform_is_whole_and_can_be_run(toy: Toy) 
             assert await restored.phone(LAN).text("NOTE after", CODE) == "done after"
 
 
+@pytest.mark.only_on("sqlite", "a PostgreSQL is backed up by its own tools")
 async def test_a_backup_never_overwrites(toy: Toy) -> None:
     async with toy.network(toy.service()) as network:
         (toy.folder / "there").write_text("precious")

@@ -308,7 +308,10 @@ def test_whatever_happens_every_message_ends_once_and_is_told_once(
 ) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as name:
         engine.prepare(own := Path(name))
-        asyncio.run(_whatever(Toy(own, engine), steps, limit))
+        try:
+            asyncio.run(_whatever(Toy(own, engine), steps, limit))
+        finally:
+            engine.forget()
 
 
 async def _whatever(toy: Toy, steps: list[tuple[str, object]], limit: int) -> None:
