@@ -230,12 +230,11 @@ def config_check(config: ConfigFile = CONFIG) -> None:
     import orjson
     from rich.syntax import Syntax
 
-    from vas.assembly import database, router
+    from vas.assembly import router
     from vas.config import effective
 
     with plain_errors():
         settings = _settings(config)
-        database(settings)
         codes = router(settings).reached_at()
         shown = orjson.dumps(effective(settings), option=orjson.OPT_INDENT_2, default=str).decode()
         console = Console(highlight=False)

@@ -101,12 +101,10 @@ def router(settings: Settings) -> Router:
     return Router(mounted_services(settings), everywhere(settings))
 
 
-def database(settings: Settings) -> Path:
-    """The SQLite file; raises ConfigError if the settings name another engine."""
+def sqlite_file(settings: Settings) -> Path | None:
+    """Of the embedded database; None: it is a PostgreSQL."""
     file = SQLITE_FILE(settings.store.url)
-    if file is None:
-        raise ConfigError('store.url: this version has the embedded engine only: "sqlite:///PATH"')
-    return Path(file["path"])
+    return Path(file["path"]) if file else None
 
 
 class Installation:
@@ -130,13 +128,14 @@ class Installation:
         rules = account_rules(settings)
         setup = _setup(settings, rules)
         self.member: Membership | None = None
-        if SQLITE_FILE(settings.store.url):
+        file = sqlite_file(settings)
+        if file is not None:
             if self._name:
                 raise ConfigError(
                     f"--node {self._name}: a SQLite file has one node, which needs no name; "
                     'several share a PostgreSQL: store.url = "postgresql://USER:PASSWORD@HOST/DATABASE"'
                 )
-            store: Store = SqliteStore(database(settings), clock_ms=setup.clock_ms)
+            store: Store = SqliteStore(file, clock_ms=setup.clock_ms)
         else:
             self.member = Membership(
                 settings.store.url, _node_name(self._name or gethostname()), settings.store.lease,

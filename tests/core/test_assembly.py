@@ -54,12 +54,13 @@ def test_a_service_that_could_send_from_no_number_stops_the_start(tmp_path: Path
         configured(tmp_path, '[services.callme]\nenabled = true\nussd = "*105"\n')
 
 
-def test_another_engine_is_refused_clearly(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "url, file", [("sqlite:////var/lib/vas.db", Path("/var/lib/vas.db")), ("postgresql://vas:secret@db/vas", None)]
+)
+def test_only_the_embedded_database_is_a_file(tmp_path: Path, url: str, file: Path | None) -> None:
     path = tmp_path / "config.toml"
-    path.write_text('[store]\nurl = "postgresql://vas:secret@db/vas"\n', "utf-8")
-    with pytest.raises(ConfigError, match="embedded engine only") as refused:
-        assembly.database(load(path, {}))
-    assert "secret" not in str(refused.value)
+    path.write_text(f'[store]\nurl = "{url}"\n', "utf-8")
+    assert assembly.sqlite_file(load(path, {})) == file
 
 
 def answering(service: Service, *patterns: str) -> Service:

@@ -34,11 +34,12 @@ def upgrade(config: Config = CONFIG) -> None:
 
     The embedded database needs it not: each start does it.
     """
+    from vas.assembly import sqlite_file
     from vas.config import load
 
     with plain_errors():
         settings = load(config, os.environ)
-        file = _file(settings)
+        file = sqlite_file(settings)
         if file is None:
             asyncio.run(_upgrade_postgres(settings))
         else:
@@ -48,12 +49,13 @@ def upgrade(config: Config = CONFIG) -> None:
 @db_app.command()
 def check(config: Config = CONFIG) -> None:
     """Look whether the database can keep what is promised; exit status 1, with advice, if it cannot."""
+    from vas.assembly import sqlite_file
     from vas.config import load
     from vas.store.examining import examine_postgres, examine_sqlite
 
     with plain_errors():
         settings = load(config, os.environ)
-        file = _file(settings)
+        file = sqlite_file(settings)
         found = asyncio.run(examine_postgres(settings.store.url)) if file is None else examine_sqlite(file)
         raise typer.Exit(SOMETHING_WRONG if _show(found) else 0)
 
@@ -61,11 +63,12 @@ def check(config: Config = CONFIG) -> None:
 @db_app.command()
 def backup(file: Annotated[Path, typer.Argument(help="The copy to make.")], config: Config = CONFIG) -> None:
     """Copy the embedded database, also while the platform runs; the copy is whole and synced when this ends."""
+    from vas.assembly import sqlite_file
     from vas.config import load
     from vas.store.backup import backup
 
     with plain_errors():
-        database = _file(load(config, os.environ))
+        database = sqlite_file(load(config, os.environ))
         if database is None:
             raise VasError(
                 "a PostgreSQL is copied by its own tools: pg_basebackup with an archive of the WAL keeps every "
@@ -74,14 +77,6 @@ def backup(file: Annotated[Path, typer.Argument(help="The copy to make.")], conf
         with Console(stderr=True).status("copying …"):
             backup(database, file)
         _print(f"{file}: {file.stat().st_size:,} octets")
-
-
-def _file(settings: Settings) -> Path | None:
-    """Of the embedded database; None: it is a PostgreSQL."""
-    from vas.config_values import SQLITE_FILE
-
-    found = SQLITE_FILE(settings.store.url)
-    return Path(found["path"]) if found else None
 
 
 def _upgrade_sqlite(path: Path) -> None:
