@@ -120,6 +120,29 @@ async def test_a_database_of_a_newer_version_is_refused_and_left_alone(toy: Toy)
     assert path.read_bytes() == before
 
 
+@pytest.mark.only_on("sqlite", "tests/store/test_shared_migrations.py has the others")
+async def test_a_database_of_the_next_version_is_worked_on_so_that_one_can_go_back(toy: Toy) -> None:
+    service = toy.service()
+    noting(service)
+    with contextlib.closing(sqlite3.connect(toy.folder / "vas.db")) as connection, connection:
+        for table in metadata.tables:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN of_the_next_version TEXT NOT NULL DEFAULT 'x'")
+        connection.execute("UPDATE alembic_version SET version_num = ?", (migrate.NEXT,))
+    async with toy.network(service) as network:
+        assert await network.phone(LAN).text("NOTE x", CODE) == "done x"
+    assert migrate.revision(toy.folder / "vas.db") == migrate.NEXT
+
+
+def test_the_migrations_of_somebody_else_are_not_taken_for_ours(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE alembic_version (version_num)")
+        connection.execute("CREATE TABLE users (id)")
+        connection.execute("INSERT INTO alembic_version VALUES ('0001')")
+    with pytest.raises(StoreUnusable, match="users"):
+        migrate.upgrade(path)
+
+
 @pytest.mark.only_on("sqlite", "the other one is shared")
 async def test_a_second_platform_on_one_database_is_refused(toy: Toy) -> None:
     async with toy.network(toy.service()):
