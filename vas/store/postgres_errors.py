@@ -64,7 +64,8 @@ def explained(error: BaseException, where: str) -> StoreError:
     elif isinstance(error, OSError):
         what, advice = str(error) or type(error).__name__, UNREACHABLE
     else:
-        what, advice = str(error) or type(error).__name__, _WHAT_TO_DO.get(state, "")
+        advice = UNREACHABLE if state.startswith("08") else _WHAT_TO_DO.get(state, "")
+        what = str(error) or type(error).__name__
     message = f"{where}: {what}" + (f": {advice}" if advice else "")
     return StoreUnusable(message) if state[:2] in _LASTING_CLASSES else StoreError(message)
 
