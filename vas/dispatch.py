@@ -132,8 +132,8 @@ class Dispatch:
                 tasks = self._next()
                 if self._core.sessions.unsaved:
                     tasks.append(self._saving)
-                if tasks:
-                    await self._commit(tasks)
+                for together in self._apart(tasks):
+                    await self._commit(together)
                 self._admit()
         finally:
             self._running = None
@@ -153,6 +153,17 @@ class Dispatch:
             self._inside -= isinstance(task, Command)
             task.refuse(refusal)
         return tasks
+
+    def _apart(self, tasks: list[Task]) -> list[list[Task]]:
+        """Receipts in a batch of their own where nodes share the database, in the order of their keys.
+
+        A batch then either expects receipts or has them, in one order, and two nodes cannot each wait for the other.
+        """
+        if not self._core.shared:
+            return [tasks] if tasks else []
+        receipts = sorted((task for task in tasks if isinstance(task, ReceiptWork)), key=lambda receipt: receipt.key)
+        others = [task for task in tasks if not isinstance(task, ReceiptWork)]
+        return [part for part in (others, list[Task](receipts)) if part]
 
     async def _commit(self, tasks: list[Task]) -> None:
         began = time.perf_counter()

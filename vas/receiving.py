@@ -29,6 +29,8 @@ class ReceiptWork:
         self._core = core
         self._effects = effects
         self._receipt = receipt
+        self.key = receipt.account, receipt.smsc_id, number(receipt.msisdn)
+        """Of the row where it meets its submit_sm_resp."""
         self._answer = answer
         self.answer_by_s = core.rules(receipt.account).answer_by_s()
         self._made = Made()
@@ -36,8 +38,8 @@ class ReceiptWork:
 
     async def run(self, batch: Batch) -> None:
         self._made, self._early = Made(), False
-        receipt, msisdn = self._receipt, number(self._receipt.msisdn)
-        smsc_id, outbox_id = receipt.smsc_id, None
+        receipt, outbox_id = self._receipt, None
+        _, smsc_id, msisdn = self.key
         if not smsc_id:
             smsc_id, outbox_id = await self._by_reference(batch, msisdn)
         if not smsc_id:

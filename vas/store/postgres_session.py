@@ -117,6 +117,8 @@ async def connect(url: str, name: str, limit: timedelta) -> Session:
     """For batches, each of which takes at most `limit`; the primary, where the URL names several servers."""
     limit_ms = str(int(limit.total_seconds() * 1000))
     settings = {
+        # Two nodes that each wait for the other are found out before the time of the batch is over.
+        "lock_timeout": str(int(limit.total_seconds() * 250)),
         # A node that is frozen or cut off must not keep its locks.
         "statement_timeout": limit_ms,
         "idle_in_transaction_session_timeout": limit_ms,
