@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from bench.platforms import upgrade
+from bench.process import PlatformProcess
+from tests.postgres import Server
 from vas.__main__ import app
 from vas.config import load
 from vas.config_values import Address
@@ -154,6 +157,24 @@ async def test_a_supervisor_that_is_killed_leaves_nothing_behind(notes: Notes) -
     await supervisor.wait()
     await until(lambda: not any(map(lives, pids)))
     assert notes.said()[1::2] == ["a-1 got SIGTERM,", "a-2 got SIGTERM,"]
+
+
+async def test_two_processes_are_two_nodes_of_one_database(tmp_path: Path) -> None:
+    with Server() as server:
+        await upgrade(server.url())
+        program = ("-m", "vas", "run", "--processes", "2")
+        both = PlatformProcess(tmp_path, smpp_port=1, url=server.url(), node="big", program=program)
+
+        def nodes(event: str) -> set[object]:
+            return {line.get("node") for line in both.log if line["event"] == event}
+
+        try:
+            await both.start()
+            await until(lambda: nodes("node.joined") == {"big-1", "big-2"})
+            await until(lambda: [line["event"] for line in both.log].count("platform.started") == 2)
+        finally:
+            await both.stop()
+        assert nodes("node.left") == {"big-1", "big-2"}
 
 
 # -- the command
