@@ -148,7 +148,7 @@ class Metrics:
         self.outbox_queued = Gauge("vas_outbox_queued", "Messages that wait to be submitted.", registry=self.registry)
         self.partitions_ahead = Gauge(
             "vas_partitions_ahead",
-            "Days after today whose part of a log is made already, on PostgreSQL; -1: not even today's.",
+            "Days after today whose part of a log is made already, on PostgreSQL.",
             ("log",),
             registry=self.registry,
         )

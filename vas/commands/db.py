@@ -119,9 +119,11 @@ async def _upgrade_postgres(settings: Settings) -> None:
     finally:
         await connection.close()
     days = min(tended.days_ahead.values())
+    if not days:
+        raise VasError("\n".join((*tended.put_off, "no table for tomorrow's messages: run it again when that is over")))
+    for why in tended.put_off:
+        _print(why)
     _print(f"tables for messages are made for {days} days ahead")
-    if tended.put_off:
-        raise VasError("\n".join((*tended.put_off, "run it again when that is over")))
 
 
 def _now_ms() -> int:

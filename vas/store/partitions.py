@@ -50,7 +50,7 @@ class Tended(NamedTuple):
     """How the partitions stand."""
 
     days_ahead: Mapping[str, int]
-    """By log, the days after today that have one, up to the first that has none; -1: not even today."""
+    """By log, the days after today that have one, up to the first that has none."""
     made: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     put_off: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ async def days_ahead(connection: asyncpg.Connection[Any], now_ms: int) -> Mappin
 def _days_ahead(there: set[Partition], today: date) -> dict[str, int]:
     ahead = {}
     for log in LOGS:
-        ahead[log] = -1
+        ahead[log] = 0
         while Partition(log, today + _DAY * (ahead[log] + 1)) in there:
             ahead[log] += 1
     return ahead
