@@ -233,6 +233,15 @@ async def test_a_long_message_tells_of_how_many_parts_it_came(world: World) -> N
     assert (found["received"]["parts"], found["events"][0]["detail"]["parts"]) == (3, 3)
 
 
+async def test_a_journey_names_the_nodes_by_which_it_went(world: World) -> None:
+    cause = await world.received(node="north")
+    reply = await world.sent(cause=cause, node="south", state="sent", sent_ms=milliseconds(NOW))
+    found = await journey(world, reply)
+    assert (found["received"]["node"], found["sent"][0]["node"]) == ("north", "south")
+    nodes = {event["what"]: event["detail"].get("node") for event in found["events"]}
+    assert (nodes["received"], nodes["sent"], nodes["queued"]) == ("north", "south", None)
+
+
 async def test_a_journey_shows_the_rows_behind_it(world: World) -> None:
     cause, reply = await a_call(world)
     found = await journey(world, cause)

@@ -56,7 +56,7 @@ def timeline(rows: Rows) -> list[Event]:
 def _of_command(row: store.InboxRow) -> Iterator[Event]:
     at_ms, id_, msisdn = row.received_ms, row.id, row.msisdn
     came: dict[str, str | int] = {"account": row.account, "to": row.sent_to, "copies": row.copies}
-    yield Event(at_ms, "received", id_, msisdn, {**came, "parts": row.parts})
+    yield Event(at_ms, "received", id_, msisdn, {**came, "parts": row.parts, **_at(row.node)})
     yield Event(at_ms, "routed", id_, msisdn, {"service": row.service, "handler": row.handler, "why": row.why})
     for step in store.json(row.steps):
         yield from _of_step(at_ms, id_, step)
@@ -77,7 +77,9 @@ def _of_reply(row: store.OutboxRow, receipts: Sequence[store.ReceiptRow]) -> Ite
     yield Event(row.created_ms, "queued", id_, msisdn, {"from": row.source, "key": row.key})
     if row.sent_ms is not None:
         ids = " ".join(submitted_ids(row.smsc_ids))
-        sent: dict[str, str | int] = {"account": row.account, "smsc_ids": ids, "segments": row.segments}
+        sent: dict[str, str | int] = {
+            "account": row.account, "smsc_ids": ids, "segments": row.segments, **_at(row.node)
+        }  # fmt: skip
         what: What = "refused" if row.status else "sent"
         yield Event(row.sent_ms, what, id_, msisdn, {**sent, "attempts": row.attempts, **_status(row.status)})
     for each in row.replacements:
@@ -90,6 +92,11 @@ def _of_reply(row: store.OutboxRow, receipts: Sequence[store.ReceiptRow]) -> Ite
         ended: dict[str, str | int] = {"state": row.state, "error": row.error}
         refused = _status(row.status) if row.status else {}
         yield Event(row.settled_ms, "settled", id_, msisdn, {**ended, **refused})
+
+
+def _at(node: str) -> dict[str, str | int]:
+    """The node that did it, where there are several."""
+    return {"node": node} if node else {}
 
 
 def _status(status: int) -> dict[str, str | int]:

@@ -121,6 +121,8 @@ class Received(Model):
     """Redeliveries recognised."""
     parts: int
     """That the message came in; 1: it was not a long one."""
+    node: str
+    """The node that took it; empty where the platform runs alone."""
 
 
 class Sent(Model):
@@ -154,6 +156,8 @@ class Sent(Model):
     """Shown at once, and not kept by the handset."""
     port: int
     """The application port that the handset gave it to; 0: none."""
+    node: str
+    """The node that it last left from; empty: it has not left, or the platform runs alone."""
 
 
 class JourneyEvent(Model):
@@ -254,6 +258,7 @@ def _received(row: store.InboxRow, shown: Sight) -> Received:
         reply=shown.reply(row.reply),
         copies=row.copies,
         parts=row.parts,
+        node=row.node,
     )
 
 
@@ -282,4 +287,5 @@ def _sent(row: store.OutboxRow, shown: Sight) -> Sent:
         error=row.error,
         flash=row.flash,
         port=row.port,
+        node=row.node,
     )

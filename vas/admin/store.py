@@ -43,6 +43,7 @@ class InboxRow(NamedTuple):
     steps: bytes
     copies: int
     parts: int
+    node: str
 
 
 class OutboxRow(NamedTuple):
@@ -68,6 +69,7 @@ class OutboxRow(NamedTuple):
     flash: bool
     port: int
     replaced: bytes | None
+    node: str
 
     @property
     def replacements(self) -> list[dict[str, Any]]:
