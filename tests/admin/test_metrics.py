@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from vas.admin.app import OPERATIONS
-from vas.metrics import Metrics
+from vas.metrics import Metrics, NodesMetrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 PERSONAL = {"msisdn", "sender", "number", "text", "to", "session", "id"}
@@ -19,6 +19,7 @@ def exposed() -> dict[str, tuple[str, ...]]:
     """The labels of each metric, by the name it has for Prometheus."""
     metrics = Metrics(CollectorRegistry())
     own = [metric for metric in vars(metrics).values() if metric is not metrics.registry]
+    own += vars(NodesMetrics()).values()
     return {metric._name + ("_total" if metric._type == "counter" else ""): metric._labelnames for metric in own}
 
 

@@ -65,6 +65,7 @@ class Membership:
         self._lease_s = lease.total_seconds()
         self._clock_s = clock_s
         self._held_until_s = float("-inf")
+        self.metrics.lease_left_seconds.set_function(lambda: max(self._held_until_s - self._clock_s(), 0.0))
         self._in_touch_since_s = float("inf")
         self._look_now = asyncio.Event()
         every_s = self._lease_s / RENEWALS_IN_A_LEASE
@@ -135,8 +136,6 @@ class Membership:
         """Keep the lease until the row is gone."""
         failed = False
         while True:
-            left_s = max(self._held_until_s - self._clock_s(), 0.0)
-            self.metrics.lease_left_seconds.set(left_s)
             await asyncio.sleep(self._lease_s / RENEWALS_IN_A_LEASE / (4 if failed else 1))
             asked_s = self._clock_s()
             try:
@@ -153,7 +152,6 @@ class Membership:
                 failed, self._in_touch_since_s = False, asked_s
             self._hold(asked_s)
         self._held_until_s = float("-inf")
-        self.metrics.lease_left_seconds.set(0)
         log.error("node.lost", node=self.name)
         self.lost()
 
