@@ -107,14 +107,15 @@ async def run_handler(
     `start` makes the handler's coroutine; parsing its arguments may raise Refused as well. `by_sms`: the
     answer goes by SMS, else it is in `text`. `apology`: what a fault is answered with; empty: nobody waits.
     """
-    began = time.perf_counter()
+    batch = context.unit.batch
+    began = time.perf_counter() - batch.waited_s
     try:
         ran = await _outcome(target, context, start, by_sms)
         if ran.error is not None and apology:
             _answered(context, ran, Reply(apology), by_sms)
         return ran
     finally:
-        took_s = time.perf_counter() - began
+        took_s = time.perf_counter() - batch.waited_s - began
         service = target.mounted.name
         core.metrics.unit_seconds.labels(service).observe(took_s)
         if took_s > SLOW_UNIT_S:

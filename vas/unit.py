@@ -46,6 +46,8 @@ class Batch(Protocol):
     dead_letters: list[DeadLetterRow]
     hints: set[str]
     """What the other nodes are told once it is committed, as Store.on_hint names it; alone, nobody is."""
+    waited_s: float
+    """How long the work that sees this batch has waited for its neighbours and for what is read for all at once."""
 
     def new_id(self) -> int: ...
     async def stored_document(self, key: DocumentKey) -> tuple[int, bytes] | None:

@@ -9,6 +9,7 @@ that result; one that runs statements of its own waits until all earlier works h
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -109,6 +110,7 @@ class PostgresBatch:
 
     async def _answer(self, run: _Run) -> tuple[object, Exception | None]:
         if isinstance(run.wanted, Statement):
+            run.waits_no_more()
             run.executed = True
             try:
                 return await self._execute(run.view, run.wanted), None
@@ -221,6 +223,7 @@ class _Run:
         self._work = work
         self._batch = batch
         self._coroutine: Coroutine[Any, Any, None] | None = None
+        self._since_s = 0.0
         self.begin()
 
     def begin(self) -> None:
@@ -234,6 +237,8 @@ class _Run:
 
     def proceed(self, answer: object = None, error: Exception | None = None) -> None:
         """Until it waits for something, or ends."""
+        if isinstance(self.wanted, Look):
+            self.waits_no_more()
         self.wanted = None
         coroutine = self._coroutine
         assert coroutine is not None
@@ -245,10 +250,14 @@ class _Run:
             self.error = ForeignAwait() if "no running event loop" in str(raised) else raised
             return
         if isinstance(wanted, Wanted):
-            self.wanted = wanted
+            self.wanted, self._since_s = wanted, time.perf_counter()
         else:
             coroutine.close()
             self.error = ForeignAwait()
+
+    def waits_no_more(self) -> None:
+        """What follows takes its own time, as a statement of its own does."""
+        self.view.waited_s += time.perf_counter() - self._since_s
 
     def close(self) -> None:
         if self._coroutine is not None:

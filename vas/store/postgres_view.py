@@ -60,6 +60,7 @@ class View:
     __slots__ = (
         "batch", "before", "cancelled", "changed", "dead_letters", "documents", "hints", "inbox", "jobs", "new_id",
         "now_ms", "outbox", "seen", "sql", "talks", "touched", "undoable",
+        "waited_s",
     )  # fmt: skip
 
     def __init__(self, batch: PostgresBatch) -> None:
@@ -79,6 +80,7 @@ class View:
         self.hints: set[str] = set()
         self.touched: set[Touched] = set()
         """What it has read or written."""
+        self.waited_s = 0.0
         self.before: list[str] = []
         """Savepoints to be set, released or gone back to before the next statement."""
         self.undoable = False

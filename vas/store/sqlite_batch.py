@@ -38,6 +38,9 @@ class EngineFailed(BaseException):
 class SqliteBatch:
     """One open transaction (vas.unit.Batch)."""
 
+    waited_s = 0.0
+    """A unit runs to its end before the next one begins."""
+
     def __init__(
         self,
         connection: sqlite3.Connection,
