@@ -7,9 +7,11 @@ import time
 import pytest
 
 from tests.core.toys import HOA, LAN, MAI, Purse, Toy, inbound, offer
-from vas import Context, Reply
+from vas import Context, Msisdn, Reply
 from vas.messages import ROK
 from vas.testing import ACCOUNT
+
+FRIEND = Msisdn.parse("0977777777")
 
 
 async def test_who_waits_for_a_slow_neighbour_is_not_slow(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,8 +20,8 @@ async def test_who_waits_for_a_slow_neighbour_is_not_slow(toy: Toy, monkeypatch:
 
     @service.sms("QUICK")
     async def quick(ctx: Context) -> Reply:
-        mine: Purse = await ctx.load(ctx.sender)
-        return ctx.reply("done", x=mine.spent)
+        theirs: Purse = await ctx.load(FRIEND)
+        return ctx.reply("done", x=theirs.spent)
 
     @service.sms("SLOW")
     async def slow(ctx: Context) -> Reply:
