@@ -66,7 +66,12 @@ class Binds:
         await asyncio.gather(*self._moving.values(), return_exceptions=True)
 
     def _looked(self, look: Look) -> None:
-        """Begin to move what is not where it should be, an account at a time."""
+        """Begin to move what is not where it should be, an account at a time.
+
+        A database that can be read and not written lets every lease run out: links then stay, for `store.db_grace`.
+        """
+        if not self._member.holds():
+            return
         nodes = [id_ for id_ in look.taking_part if not (self._leaving and id_ == self._member.id)]
         agreed = self._gateway.binds_agreed()
         wanted = assign(places(agreed), nodes, look.leases)
