@@ -35,17 +35,21 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_page_writes_all_files_of_a_service(written: Path) -> None:
     files = {str(path.relative_to(written)) for path in written.rglob("*.*")}
-    assert files == {"config.toml", "pyproject.toml", "gift/__init__.py", "gift/texts.toml", "gift/test_gift.py"}
+    gift = {f"gift/{name}" for name in ("__init__.py", "texts.toml", "conftest.py", "test_gift.py")}
+    assert files == {"config.toml", "pyproject.toml", *gift}
 
 
-def test_the_tests_of_the_page_pass(written: Path) -> None:
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("engines", [1, 2])
+def test_the_tests_of_the_page_pass(written: Path, request: pytest.FixtureRequest, engines: int) -> None:
+    postgres = {"VAS_TEST_POSTGRES": request.getfixturevalue("server").url("postgres")} if engines == 2 else {}
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "gift"],
-        cwd=written, capture_output=True, text=True, timeout=50,
-        env={"PYTHONPATH": f"{written}:{PAGE.parents[1]}", "PATH": ""},
+        cwd=written, capture_output=True, text=True, timeout=150,
+        env={"PYTHONPATH": f"{written}:{PAGE.parents[1]}", "PATH": "", **postgres},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert re.search(r"9 passed", ran.stdout)
+    assert re.search(rf"{9 * engines} passed", ran.stdout)
 
 
 def test_the_service_of_the_page_is_found_and_switched_on(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
