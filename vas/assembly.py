@@ -44,6 +44,8 @@ HANDED_OVER_WITHIN_S = 25.0
 ANEW_TRIES, ANEW_EVERY_S = 30, 1.0
 """To join again, before it is left to whoever started the process."""
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}").fullmatch
+_ORDERS: dict[str, admin.AccountOrder] = {"draining": "drain", "stopped": "stop"}
+"""What brings an account into a state that it does not have by itself."""
 SERVICES = "vas.services"
 """The entry-point group through which an installed service is found."""
 
@@ -141,7 +143,6 @@ class Installation:
                 settings.store.url, _node_name(self._name or gethostname()), settings.store.lease,
                 address=str(self.listen), version=version("vas"),
             )  # fmt: skip
-            self.member.lost = self._lost
             store = PostgresStore(
                 settings.store.url, clock_ms=setup.clock_ms, member=self.member,
                 commit_timeout=settings.store.commit_timeout,
@@ -174,6 +175,9 @@ class Installation:
                 self.member.metrics.register(self.node.metrics.registry)
                 self.binds = Binds(self.member, self.gateway)
                 await self.binds.begin()
+                self.member.lost = self._lost
+                if self.member.given_up:
+                    raise StoreError("the other nodes gave this one up while it started: start it again")
         except BaseException:
             await self._end()
             raise
@@ -202,26 +206,32 @@ class Installation:
 
     def _lost(self) -> None:
         """The others have taken over: what this node has in hand is not its own any more."""
-        self.gateway.cut()
         self._again = asyncio.get_running_loop().create_task(self._begin_anew())
 
     async def _begin_anew(self) -> None:
         """Forget everything, and join again as another; a row that is lost cannot be had back."""
         assert self.over is not None
-        self.listen = self._listens if self._admin is not None else self.listen
+        self.listen = self._listens
+        orders = {now.name: _ORDERS[now.state] for now in self.accounts.now() if now.state in _ORDERS}
         try:
+            self.gateway.cut()
             await self._end()
-            for left in reversed(range(ANEW_TRIES)):
-                self._assemble(self.accounts.settings)
-                try:
-                    return await self.start()
-                except StoreError as error:
-                    if not left:
-                        raise
-                    log.warning("node.not_joined", error=str(error))
-                    await asyncio.sleep(ANEW_EVERY_S)
+            await self._tried_again()
+            for name, order in orders.items():
+                await self.accounts.order(name, order)
         except Exception as error:
             self.over.set_exception(error)
+
+    async def _tried_again(self) -> None:
+        for left in reversed(range(ANEW_TRIES)):
+            self._assemble(self.accounts.settings)
+            try:
+                return await self.start()
+            except StoreError as error:
+                if not left:
+                    raise
+                log.warning("node.not_joined", error=str(error))
+                await asyncio.sleep(ANEW_EVERY_S)
 
     async def stop(self) -> None:
         """Give the binds to the other nodes, finish what was begun, and leave."""

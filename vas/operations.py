@@ -76,7 +76,8 @@ class NodeOperations:
             gauge.clear()
         for now in self._accounts():
             metrics.account_up.labels(now.name).set(now.up)
-            metrics.account_rate.labels(now.name).set(now.rate_now)
+            if now.binds:
+                metrics.account_rate.labels(now.name).set(now.rate_now)
             metrics.in_flight.labels(now.name).set(now.window_used)
             metrics.waiting.labels(now.name, "replies").set(now.waiting_replies)
             metrics.waiting.labels(now.name, "rest").set(now.waiting_rest)

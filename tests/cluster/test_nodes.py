@@ -187,3 +187,16 @@ def test_a_name_for_the_only_node_of_a_sqlite_file_is_refused(tmp_path: Path) ->
     path.write_text("", "utf-8")
     with pytest.raises(ConfigError, match="--node one: a SQLite file has one node"):
         Installation(load(path, {}), node="one")
+
+
+async def test_what_operations_ordered_holds_when_a_node_comes_back_as_another(
+    field: Sown, databases: Databases, database: str
+) -> None:
+    together = await field("one")
+    await together.settled({"one": 4})
+    node = together.nodes["one"]
+    await node.accounts.order("main", "stop")
+    before = node.node
+    await asyncio.to_thread(databases.sql, "DELETE FROM node", database=database)
+    await until(lambda: node.node is not before and node.binds is not None and node._again and node._again.done())
+    assert [account.state for account in node.accounts.now()] == ["stopped"]

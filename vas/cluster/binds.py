@@ -99,7 +99,7 @@ class Binds:
     async def _move(self, account: str, kept: set[int], surplus: set[int], free: set[int]) -> None:
         member = self._member
         try:
-            if self._connected.get(account) != kept:
+            if self._connected.get(account, set()) != kept:
                 await self._connect(account, kept)
             if surplus:
                 await store.release(member.line, member.id, account, surplus)

@@ -61,6 +61,8 @@ class Membership:
         self.looked: Callable[[Look], None] = lambda look: None
         self.lost: Callable[[], None] = lambda: None
         self.metrics = NodesMetrics()
+        self.given_up = False
+        """Whether the others have taken everything from it; what it does now is in vain."""
         self._version = version
         self._lease_s = lease.total_seconds()
         self._clock_s = clock_s
@@ -151,7 +153,7 @@ class Membership:
                 log.info("node.renewed", node=self.name, still_held=self.holds())
                 failed, self._in_touch_since_s = False, asked_s
             self._hold(asked_s)
-        self._held_until_s = float("-inf")
+        self._held_until_s, self.given_up = float("-inf"), True
         log.error("node.lost", node=self.name)
         self.lost()
 

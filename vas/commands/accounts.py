@@ -109,10 +109,9 @@ def _show(found: list[dict[str, Any]]) -> None:
         "account", "state", "binds", "window", "waiting", "rate now", "throttled", "timeouts", box=None, pad_edge=False
     )
     for account in found:
-        down = account["state"] == "running" and not account["up"]
         counters = account["counters"]
         table.add_row(
-            account["name"], "[red]down[/]" if down else _coloured(account["state"], "red"),
+            account["name"], _state(account),
             f"{account['binds_up']}/{account['binds']}", f"{account['window_used']}/{account['window_max']}",
             f"{account['waiting_replies']}+{account['waiting_rest']}", _pace(account),
             f"{counters['throttled']:,}", f"{counters['timeouts']:,}",
@@ -127,6 +126,12 @@ def _show_store(overview: dict[str, Any]) -> None:
         Console(highlight=False).print(said, soft_wrap=True)
 
 
+def _state(account: dict[str, Any]) -> str:
+    if account["state"] != "running" or account["up"]:
+        return _coloured(account["state"], "red")
+    return "[red]down[/]" if account["binds"] else "elsewhere"
+
+
 def _print(table: Table, found: list[tuple[str, dict[str, Any]]]) -> None:
     """The table, and below it the errors, which beside it would not fit into 80 columns."""
     console = Console(highlight=False)
@@ -139,6 +144,8 @@ def _print(table: Table, found: list[tuple[str, dict[str, Any]]]) -> None:
 
 def _pace(account: dict[str, Any]) -> str:
     now, agreed = account["rate_now"], account["rate"]
+    if not account["binds"]:
+        return ""
     if not now:
         return "no limit"
     shown = f"{now:,.0f}/s" if not agreed or now == agreed else f"{now:,.0f} of {agreed:,.0f}/s"
