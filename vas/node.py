@@ -176,7 +176,7 @@ class Node:
     # -- the other nodes
 
     def _told(self, hint: str) -> None:
-        """By another node, or by this one itself."""
+        """By another node."""
         if hint == "outbox":
             self.outbox.look()
         elif hint == "jobs":
@@ -263,6 +263,7 @@ class Node:
                 await self._looking
             await self.grace.stop()
             await self.gateway.stop()
+            await self.asking.stop()
             await self.calls.stop()
             await self.housekeeping.stop()
             self.dispatch.tick()

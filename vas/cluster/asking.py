@@ -22,7 +22,7 @@ from vas.unit import Batch
 
 log = structlog.get_logger()
 LOOK_EVERY_S = 0.05
-TELL_EVERY_S = 1.0
+TELL_EVERY_S = 0.3
 HINT = "ask "
 
 
@@ -71,9 +71,12 @@ class Asking:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    @property
-    def busy(self) -> bool:
-        return bool(self._tasks)
+    async def stop(self) -> None:
+        """Nobody wants to know any more."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _own(self, session: int) -> bool:
         try:
@@ -95,19 +98,23 @@ class Asking:
     async def _watch(self, session: int, waiters: list[Waiter]) -> None:
         """Tell and look until nobody waits any more."""
         told_s = float("-inf")
-        while waiters:
-            now_s = time.monotonic()
-            if now_s >= told_s + TELL_EVERY_S:
-                told_s = now_s
-                self._submit(Tell(session))
-            await asyncio.sleep(LOOK_EVERY_S)
-            confirmed, alive = await self._now(session)
-            for waiter in list(waiters):
-                arrived = waiter.ordinal <= confirmed
-                if arrived or not alive or time.monotonic() >= waiter.until_s:
-                    waiters.remove(waiter)
-                    waiter.found.set_result(True if arrived else None if alive else False)
-        del self._waiting[session]
+        try:
+            while waiters:
+                now_s = time.monotonic()
+                if now_s >= told_s + TELL_EVERY_S:
+                    told_s = now_s
+                    self._submit(Tell(session))
+                await asyncio.sleep(LOOK_EVERY_S)
+                confirmed, alive = await self._now(session)
+                for waiter in list(waiters):
+                    arrived = waiter.ordinal <= confirmed
+                    if arrived or not alive or time.monotonic() >= waiter.until_s:
+                        waiters.remove(waiter)
+                        waiter.found.set_result(True if arrived else None if alive else False)
+        finally:
+            del self._waiting[session]
+            for waiter in waiters:
+                waiter.found.set_result(None)
 
     async def _now(self, session: int) -> tuple[int, bool]:
         """Up to where its answers have arrived, and whether it goes on."""
