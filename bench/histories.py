@@ -80,6 +80,12 @@ class Wire:
         session, at = self._answered[message_id]
         return at if session not in self._ended or self._ended[session] > at + HEARD_WITHIN else None
 
+    def over(self, session: int, given: list[Lease]) -> datetime:
+        """Until when its node had the lease under which it bound this session."""
+        node, at = self.bound[session]
+        runs = [lease for lease in given if lease.name == node and lease.since <= at]
+        return runs[-1].until if runs else at
+
     def node_of(self, session: int) -> str:
         return self.bound[session].node if session in self.bound else ""
 
@@ -111,19 +117,19 @@ async def leases(database: Rows) -> list[Lease]:
 
 
 def without_lease(wire: Wire, given: list[Lease]) -> list[str]:
-    """Each session that was bound, and each on which something was submitted, with no lease that covers it."""
+    """Each session on which something was submitted when the lease under which it was bound was over."""
     last: dict[int, datetime] = {}
     for session, at in wire.submitted:
         last[session] = max(at, last.get(session, at))
     found = []
-    for session, (node, bound_at) in wire.bound.items():
-        runs = [lease for lease in given if lease.name == node and lease.since <= bound_at]
-        if not runs:
-            found.append(f"session {session} of {node} was bound without a lease")
-        elif session in last and last[session] > runs[-1].until + SLACK:
-            late_s = (last[session] - runs[-1].until).total_seconds()
-            count = sum(1 for other, at in wire.submitted if other == session and at > runs[-1].until + SLACK)
-            found.append(f"{count} submit_sm on session {session} of {node} up to {late_s:.1f} s after its lease")
+    for session, at in last.items():
+        over = wire.over(session, given)
+        if at > over + SLACK:
+            count = sum(1 for other, when in wire.submitted if other == session and when > over + SLACK)
+            late_s = (at - over).total_seconds()
+            found.append(
+                f"{count} submit_sm on session {session} of {wire.node_of(session)}, {late_s:.1f} s after its lease"
+            )
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from datetime import timedelta
 from enum import StrEnum
 from itertools import islice
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from bench.check import SHOWN, Verdict
 from bench.crash import ANSWERING_WITHIN_S, SURE_S, THROTTLED_S, TICK_S, Crash, Plan
-from bench.histories import KEEP_LEASES, RECORDED_WITHIN, Wire, leases, without_lease
+from bench.histories import KEEP_LEASES, RECORDED_WITHIN, Lease, Wire, leases, without_lease
 from bench.process import Died, PlatformProcess
 from bench.proxy import Proxy
 from bench.rows import PostgresRows
@@ -30,6 +30,8 @@ from vas.store import migrate_postgres
 
 BINDS = 6
 """Of the account, over all nodes."""
+TEMPTED_S = 1.0
+"""For which a node that woke may do wrong before anybody looks."""
 TAKEN_OVER_WITHIN_S = 10.0
 """In which the binds of a node that died, or of one that joined, are where they should be."""
 
@@ -53,7 +55,7 @@ class Fault(NamedTuple):
     seconds: float
     """How long it lasts; of a killed node: until it is started again, if that is not awaited."""
     hard: bool
-    """Connections are broken rather than silent; a killed node is started again at once."""
+    """Connections are broken rather than silent; a killed node is started again at once; one that wakes is cut off."""
 
     def __str__(self) -> str:
         where = f" {self.node + 1}" if self.kind not in (Kind.DATABASE, Kind.HANG) else ""
@@ -151,14 +153,14 @@ class Nodes(Crash):
             match fault.kind:
                 case Kind.KILL:
                     await self._die(fault)
-                case Kind.SLEEP | Kind.NAP:
+                case Kind.NAP:
                     with self.nodes[fault.node].frozen():
                         await asyncio.sleep(fault.seconds)
+                case Kind.SLEEP:
+                    await self._sleep(fault)
                 case Kind.CUT:
-                    proxy = self._proxies[fault.node]
-                    (proxy.cut if fault.hard else proxy.stall)()
-                    await asyncio.sleep(fault.seconds)
-                    proxy.heal()
+                    with self._cut_off(fault):
+                        await asyncio.sleep(fault.seconds)
                 case Kind.DATABASE:
                     await asyncio.to_thread(self._server.kill)
                     await asyncio.sleep(fault.seconds)
@@ -168,10 +170,26 @@ class Nodes(Crash):
                     await asyncio.sleep(fault.seconds)
                     await asyncio.to_thread(self._server.thaw)
 
+    async def _sleep(self, fault: Fault) -> None:
+        """A node that finds the database gone when it wakes has only its own clock to say that its lease is over."""
+        with self._cut_off(fault) if fault.hard else nullcontext():
+            with self.nodes[fault.node].frozen():
+                await asyncio.sleep(fault.seconds)
+            await asyncio.sleep(TEMPTED_S)
+
+    @contextmanager
+    def _cut_off(self, fault: Fault) -> Iterator[None]:
+        proxy = self._proxies[fault.node]
+        (proxy.cut if fault.hard else proxy.stall)()
+        try:
+            yield
+        finally:
+            proxy.heal()
+
     @contextmanager
     def _throttled_at_first(self, simulator: Simulator, fault: Fault) -> Iterator[None]:
         """A node that is cut off is tempted to submit when its lease is over, not before."""
-        tempted_s = self.lease_s * 1.5 if fault.kind is Kind.CUT else 0.0
+        tempted_s = self.lease_s * 1.2 if fault.kind is Kind.CUT else 0.0
 
         def accept() -> None:
             simulator.verdict = lambda pdu: 0
@@ -237,19 +255,22 @@ class Nodes(Crash):
                 *without_lease(self._wire, given)[:SHOWN],
                 *[f"left behind in the database: {name}" for (name,) in stays],
                 *[f"binds not spread within {TAKEN_OVER_WITHIN_S:.0f} s: {what}" for what in self._late],
-                *await self._doubled(simulator),
+                *await self._doubled(simulator, given),
             ]
         )
         commands = [mo for mo in simulator.record.mo if mo.kind == "sms"]
         return verdict._replace(moved=self._wire.moved(commands))
 
-    async def _doubled(self, simulator: Simulator) -> list[str]:
+    async def _doubled(self, simulator: Simulator, given: list[Lease]) -> list[str]:
         """Copies of messages whose acceptance was heard and, since no fault was near, written down."""
         rows = await self.rows.query("SELECT smsc_ids FROM outbox")
         known = {id for (ids,) in rows for id in ids.split()}
         doubled = []
         for mt in simulator.record.mt:
             if str(mt.id) in known or (at := self._wire.surely_heard(mt.id)) is None:
+                continue
+            over = self._wire.over(mt.session, given)
+            if over < at + RECORDED_WITHIN:
                 continue
             if not any(each.began <= at + RECORDED_WITHIN and at <= each.ended for each in self._troubles):
                 doubled.append(f"accepted twice though it was answered: {mt.id} to {mt.to}")
