@@ -130,7 +130,7 @@ def shared_store(url: str, member: Member | None = None, **settings: Any) -> Pos
         url,
         clock_ms=lambda: next(clock),
         member=member,
-        commit_timeout=settings.pop("commit_timeout", timedelta(seconds=5)),
+        commit_timeout=settings.pop("commit_timeout", timedelta(seconds=20)),
     )
 
 

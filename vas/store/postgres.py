@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -27,7 +27,7 @@ from vas.errors import CommitUnknown, Fenced, StoreError, StoreUnusable
 from vas.store import migrate_postgres, partitions
 from vas.store.ids import Ids
 from vas.store.partitions import Tended
-from vas.store.postgres_attempts import Lost, Spoiled, attempts
+from vas.store.postgres_attempts import Lost, Spoiled, Touched, attempts
 from vas.store.postgres_batch import PostgresBatch
 from vas.store.postgres_errors import DRIVER_ERRORS, Fault, explained, fault_of, keeps_session
 from vas.store.postgres_hints import Listener
@@ -35,7 +35,6 @@ from vas.store.postgres_session import CONNECT_S, Session, common_settings, conn
 from vas.store.postgres_statements import PostgresStatements
 from vas.store.protocol import Outage, Work
 from vas.store.sql import numbered
-from vas.unit import DocumentKey
 
 log = structlog.get_logger()
 _HASH_KEY = "hash_key"
@@ -221,21 +220,19 @@ class PostgresStore:
                 )
             until_s = asyncio.get_running_loop().time() + self._commit_timeout.total_seconds()
 
-            async def transaction(some: Sequence[Work], documents: Collection[DocumentKey]) -> list[Exception | None]:
-                return await self._transaction(some, documents, until_s)
+            async def transaction(some: Sequence[Work], locked: Touched) -> list[Exception | None]:
+                return await self._transaction(some, locked, until_s)
 
             return await attempts(works, transaction)
 
-    async def _transaction(
-        self, works: Sequence[Work], documents: Collection[DocumentKey], until_s: float
-    ) -> list[Exception | None]:
+    async def _transaction(self, works: Sequence[Work], locked: Touched, until_s: float) -> list[Exception | None]:
         session = self._ready()
         batch = PostgresBatch(session, self.sql, self._own_ids(), self._clock_ms())
         first_id = self._ids.last + 1
         try:
             async with asyncio.timeout_at(until_s):
                 await self._begin(session)
-                await batch.lock(documents)
+                await batch.lock(locked)
                 outcomes = await batch.run(works)
                 await batch.write()
         except BaseException as error:
@@ -265,13 +262,13 @@ class PostgresStore:
             done = await session.commit(self.sql.commit(batch.key, batch.token), until_s)
         except DRIVER_ERRORS as error:
             if not session.closed and getattr(error, "severity", "") == "ERROR":
-                await self._undone(session, error)
+                await self._undone(session, error, Touched())
             await self._look(batch, error)
         else:
             if done != "COMMIT":
                 raise Spoiled("a statement failed, and the work went on all the same")
 
-    async def _undone(self, session: Session, error: BaseException, touched: Collection[DocumentKey] = ()) -> NoReturn:
+    async def _undone(self, session: Session, error: BaseException, touched: Touched) -> NoReturn:
         """Roll back, or let go of the connection; raises what the error is to those who decide how it goes on."""
         if not isinstance(error, DRIVER_ERRORS):
             await self._roll_back(session)

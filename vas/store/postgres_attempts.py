@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import NamedTuple
 
 from vas.errors import StoreError
 from vas.store.protocol import Work
 from vas.unit import DocumentKey
 
 ALONE = 8
-"""Tries of one work, of which all but the first have its documents locked."""
+"""Tries of one work, of which all but the first have its rows locked."""
 
-Transaction = Callable[[Sequence[Work], Collection[DocumentKey]], Awaitable[list[Exception | None]]]
-"""Runs works in one transaction that locks these documents first; raises Lost, Spoiled or StoreError."""
+
+class Touched(NamedTuple):
+    """What a batch has looked at or made: other nodes are kept from it while the batch runs again."""
+
+    documents: Collection[DocumentKey] = ()
+    talks: Collection[str] = ()
+    """Whose."""
+
+
+Transaction = Callable[[Sequence[Work], Touched], Awaitable[list[Exception | None]]]
+"""Runs works in one transaction that locks these rows first; raises Lost, Spoiled or StoreError."""
 
 
 class Lost(Exception):
     """Another node has written what a batch has read, or each waited for the other."""
 
-    def __init__(self, touched: Collection[DocumentKey] = ()) -> None:
+    def __init__(self, touched: Touched) -> None:
         super().__init__("other nodes were quicker")
         self.touched = touched
-        """The documents that it looked at."""
 
 
 class Spoiled(Exception):
@@ -40,7 +49,7 @@ async def attempts(works: Sequence[Work], transaction: Transaction) -> list[Exce
 
 async def _twice(works: Sequence[Work], transaction: Transaction) -> list[Exception | None]:
     try:
-        return await transaction(works, ())
+        return await transaction(works, Touched())
     except Lost as lost:
         return await transaction(works, lost.touched)
 
@@ -54,7 +63,7 @@ async def _outcome(work: Work, transaction: Transaction) -> Exception | None:
 
 
 async def _alone(work: Work, transaction: Transaction) -> Exception | None:
-    touched: Collection[DocumentKey] = ()
+    touched = Touched()
     for _ in range(ALONE):
         try:
             return (await transaction([work], touched))[0]

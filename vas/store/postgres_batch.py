@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,11 +21,11 @@ from vas.errors import ForeignAwait
 from vas.messages import mask
 from vas.store import postgres_flush
 from vas.store.ids import Ids, shard_of
-from vas.store.postgres_attempts import Spoiled
+from vas.store.postgres_attempts import Spoiled, Touched
 from vas.store.postgres_errors import DRIVER_ERRORS, Fault, fault_of
 from vas.store.postgres_session import Session
 from vas.store.postgres_statements import PostgresStatements
-from vas.store.postgres_view import Kind, Look, Statement, Touched, View, Wanted
+from vas.store.postgres_view import Kind, Look, Meeting, Statement, View, Wanted
 from vas.store.protocol import Work
 from vas.store.rows import DeadLetterRow, Earlier, InboxRow, JobRow, OutboxRow, SeenRow, SessionRow, TalkRow
 from vas.unit import DocumentKey
@@ -59,21 +59,23 @@ class PostgresBatch:
         self.hints: set[str] = set()
         self.cancelled: list[tuple[int, str, str, str]] = []
         self._before: list[str] = []
-        self._written: set[Touched] = set()
+        self._written: set[Meeting] = set()
 
     def new_id(self) -> int:
         return self._ids.next(self.now_ms)
 
     @property
-    def touched(self) -> set[DocumentKey]:
-        """The documents that it has looked at or made."""
-        return self.documents.keys() | self.changed
+    def touched(self) -> Touched:
+        return Touched(self.documents.keys(), self.talks.keys())
 
-    async def lock(self, documents: Collection[DocumentKey]) -> None:
+    async def lock(self, rows: Touched) -> None:
         """Keep other nodes from changing these until the end of the transaction."""
-        if documents:
-            keys = sorted((shard_of(msisdn), msisdn, service) for service, msisdn in documents)
+        if rows.documents:
+            keys = sorted((shard_of(msisdn), msisdn, service) for service, msisdn in rows.documents)
             await self.session.fetch(self.sql.lock_documents.text, [*zip(*keys, strict=True)])
+        if rows.talks:
+            owners = sorted((shard_of(msisdn), msisdn) for msisdn in rows.talks)
+            await self.session.fetch(self.sql.lock_talks.text, [*zip(*owners, strict=True)])
 
     async def run(self, works: Sequence[Work]) -> list[Exception | None]:
         """What each raised, if it did; nothing of the batch's own is written yet."""

@@ -79,6 +79,14 @@ class PostgresStatements(Statements):
         both = given.join(state, and_(*one))
         return self._compile(select(state.c.shard).select_from(both).order_by(*keys).with_for_update(of=state))
 
+    @cached_property
+    def lock_talks(self) -> Query:
+        """Likewise: shard, msisdn."""
+        given = _rows(talk.c.shard, talk.c.msisdn)
+        both = given.join(talk, and_(talk.c.shard == given.c.shard, talk.c.msisdn == given.c.msisdn))
+        locked = select(talk.c.shard).select_from(both).order_by(talk.c.shard, talk.c.msisdn)
+        return self._compile(locked.with_for_update(of=talk))
+
     # -- written with a batch; a row less than was given is a loss
 
     @cached_property

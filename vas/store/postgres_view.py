@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vas.store.postgres_batch import PostgresBatch
 
 T = TypeVar("T")
-Touched = DocumentKey | bytes | str
+Meeting = DocumentKey | bytes | str
 """What two works of a batch can meet in: a document, the key of a copy, the MSISDN of a talk."""
 
 
@@ -78,7 +78,7 @@ class View:
         self.dead_letters: list[DeadLetterRow] = []
         self.cancelled: list[tuple[str, str, str]] = []
         self.hints: set[str] = set()
-        self.touched: set[Touched] = set()
+        self.touched: set[Meeting] = set()
         """What it has read or written."""
         self.waited_s = 0.0
         self.before: list[str] = []
