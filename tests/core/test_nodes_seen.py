@@ -122,6 +122,7 @@ async def test_a_copy_of_what_was_answered_in_a_session_that_fell_on_another_nod
     await told(a, pay(a, session))
     a.node.dispatch.session_closed(session)
     await saved(a)
+    assert await rows(b, f"SELECT confirmed, ended FROM session WHERE id = {session}") == [(0, True)]  # noqa: S608
     assert await told(b, pay(b, opened(b))) == ROK
     assert (await purse(b)).spent == 1
 
