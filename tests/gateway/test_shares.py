@@ -135,7 +135,8 @@ async def test_nothing_is_submitted_while_nothing_may_be_sent_and_all_goes_on_af
     peer.connections[0].send(mo("still answered"))
     await until(lambda: peer.of(smpp.DeliverSmResp) and peer.of(smpp.EnquireLink))
     await asyncio.sleep(0.7)
-    assert peer.of(smpp.SubmitSm) == []
+    status = beside.gateway.account("main").status
+    assert (peer.of(smpp.SubmitSm), status.waiting_replies, status.window_used) == ([], 1, 0)
     beside.may = True
     assert (await send.result(waits)).outcome is SendOutcome.SENT
 
