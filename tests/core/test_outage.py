@@ -16,6 +16,7 @@ from vas.errors import StoreError
 from vas.messages import ROK, RTHROTTLED, RX_T_APPN
 from vas.store.protocol import Outage, Work
 from vas.testing import ACCOUNT, Network
+from vas.unit import Batch
 
 BUSY = 0x45
 
@@ -32,6 +33,13 @@ def service(toy: Toy) -> Service:
     return made
 
 
+class Fails:
+    """The store fails when the works before this one have run."""
+
+    async def run(self, batch: Batch) -> None:
+        raise StoreError("nowhere to write")
+
+
 class Door:
     """Before a store: commits fail while it is shut, or wait for it."""
 
@@ -45,10 +53,8 @@ class Door:
 
     async def commit(self, works: Sequence[Work]) -> list[Exception | None]:
         self.tried += 1
-        if self.fails:
-            raise StoreError("nowhere to write")
         await self.open.wait()
-        return await self._commit(works)
+        return await self._commit([*works, Fails()] if self.fails else works)
 
 
 def send(network: Network, *texts: str) -> list[asyncio.Future[int]]:
