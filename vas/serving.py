@@ -30,7 +30,8 @@ async def serve(settings: Settings, node: str = "", listen: Address | None = Non
     await installation.start()
     collect_seldom()
     try:
-        log.info("platform.started", admin=installation.admin_address, accounts=list(settings.accounts))
+        named = {"node": installation.node.member.name} if installation.node.member.name else {}
+        log.info("platform.started", admin=installation.admin_address, accounts=list(settings.accounts), **named)
         assert installation.over is not None
         ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stopping.wait()), installation.over]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
