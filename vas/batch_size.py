@@ -13,12 +13,12 @@ class BatchSize:
         self._within_s = within_s
 
     def took(self, seconds: float, works: int) -> None:
-        """A batch of so many works has ended, one way or the other."""
+        """A batch of so many works has ended, one way or the other; it may be one of two that were taken together."""
         if not self._within_s:
             return
         if seconds >= self._within_s:
             self.now = max(1, works // 4)
         elif seconds > self._within_s / 2:
             self.now = max(1, works // 2)
-        elif seconds < self._within_s / 4 and works >= self.now:
+        elif seconds < self._within_s / 4 and 2 * works >= self.now:
             self.now = min(self._most, self.now * 2)

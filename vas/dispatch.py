@@ -129,30 +129,29 @@ class Dispatch:
             # What this turn of the event loop has still to read belongs into the same batch.
             await asyncio.sleep(0)
             while self._queue:
-                tasks = self._next()
+                tasks = [self._queue.popleft() for _ in range(min(len(self._queue), self._size.now))]
                 if self._core.sessions.unsaved:
                     tasks.append(self._saving)
                 for together in self._apart(tasks):
-                    await self._commit(together)
+                    if in_time := self._in_time(together):
+                        await self._commit(in_time)
                 self._admit()
         finally:
             self._running = None
             if self._queue:
                 self._running = asyncio.get_running_loop().create_task(self._run())
 
-    def _next(self) -> list[Task]:
-        """What goes into the next batch; a command or a receipt for which there is no time left is refused."""
+    def _in_time(self, tasks: list[Task]) -> list[Task]:
+        """Without the commands and receipts for whose commit no time is left: these are refused."""
         latest_s = time.monotonic() + self._commit_s
-        tasks: list[Task] = []
-        refusal = "later" if self._grace.away else "throttled"
-        while self._queue and len(tasks) < self._size.now:
-            task = self._queue.popleft()
-            if not isinstance(task, Command | ReceiptWork) or task.answer_by_s >= latest_s:
-                tasks.append(task)
-                continue
-            self._inside -= isinstance(task, Command)
-            task.refuse(refusal)
-        return tasks
+        in_time: list[Task] = []
+        for task in tasks:
+            if isinstance(task, Command | ReceiptWork) and task.answer_by_s < latest_s:
+                self._inside -= isinstance(task, Command)
+                task.refuse("later" if self._grace.away else "throttled")
+            else:
+                in_time.append(task)
+        return in_time
 
     def _apart(self, tasks: list[Task]) -> list[list[Task]]:
         """Receipts in a batch of their own where nodes share the database, in the order of their keys.
