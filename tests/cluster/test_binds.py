@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from datetime import timedelta
 
 import pytest
 
@@ -12,7 +13,10 @@ from tests.cluster.conftest import Join
 from tests.postgres import Databases
 from vas.cluster import store
 from vas.cluster.binds import Binds
-from vas.cluster.membership import Membership
+from vas.cluster.membership import Look, Membership
+
+LONG = timedelta(seconds=30)
+"""A lease that does not run out while a test looks into the database past the nodes."""
 
 
 class Gateway:
@@ -57,7 +61,7 @@ async def begun(member: Membership, gateway: Gateway) -> Binds:
 
 
 async def test_a_lease_is_there_before_the_connection_and_after_it(join: Join, gateway: Gateway) -> None:
-    one = await join("one")
+    one = await join("one", LONG)
     binds = await begun(one, gateway)
     await until(lambda: gateway.last == {0, 1})
     await binds.leave(5.0)
@@ -67,7 +71,7 @@ async def test_a_lease_is_there_before_the_connection_and_after_it(join: Join, g
 
 
 async def test_what_another_node_has_is_not_connected(join: Join, gateway: Gateway) -> None:
-    one, two = await join("one"), await join("two")
+    one, two = await join("one", LONG), await join("two", LONG)
     assert await store.take(two.line, two.id, "main", [0]) == [0]
     binds = await begun(one, gateway)
     await until(lambda: gateway.last == {1})
@@ -76,8 +80,21 @@ async def test_what_another_node_has_is_not_connected(join: Join, gateway: Gatew
     await binds.stop()
 
 
+async def test_what_another_node_took_since_the_last_look_is_not_connected(join: Join, gateway: Gateway) -> None:
+    one, two = await join("one", LONG), await join("two", LONG)
+    gateway.agreed = {}
+    binds = await begun(one, gateway)
+    before = Look([node for node in await store.nodes(one.line) if node.id == one.id], {})
+    await store.take(two.line, two.id, "main", [0])
+    gateway.agreed = {"main": 2}
+    binds._looked(before)
+    await until(lambda: gateway.told)
+    assert gateway.told[0][0] == {1}
+    await binds.stop()
+
+
 async def test_places_that_are_no_longer_wanted_are_given_back(join: Join, gateway: Gateway) -> None:
-    one = await join("one")
+    one = await join("one", LONG)
     binds = await begun(one, gateway)
     await until(lambda: gateway.last == {0, 1})
     gateway.agreed = {"main": 1}
@@ -92,7 +109,7 @@ async def test_places_that_are_no_longer_wanted_are_given_back(join: Join, gatew
 async def test_a_lease_that_was_taken_away_is_no_longer_connected(
     join: Join, gateway: Gateway, databases: Databases, database: str
 ) -> None:
-    one, two = await join("one"), await join("two")
+    one, two = await join("one", LONG), await join("two", LONG)
     binds = await begun(one, gateway)
     await until(lambda: gateway.last == {0, 1})
     databases.sql(f"UPDATE bind_lease SET node = {two.id} WHERE place = 0", database=database)  # noqa: S608
@@ -103,13 +120,13 @@ async def test_a_lease_that_was_taken_away_is_no_longer_connected(
 
 async def test_a_gateway_that_fails_is_told_again(join: Join, gateway: Gateway) -> None:
     gateway.fails = 2
-    binds = await begun(await join("one"), gateway)
+    binds = await begun(await join("one", LONG), gateway)
     await until(lambda: gateway.last == {0, 1})
     await binds.stop()
 
 
 async def test_leaving_takes_no_longer_than_it_may(join: Join, gateway: Gateway) -> None:
-    one = await join("one")
+    one = await join("one", LONG)
     binds = await begun(one, gateway)
     await until(lambda: gateway.last == {0, 1})
     gateway.fails = 1_000
@@ -118,7 +135,7 @@ async def test_leaving_takes_no_longer_than_it_may(join: Join, gateway: Gateway)
 
 
 async def test_what_a_node_has_is_shown(join: Join, gateway: Gateway) -> None:
-    one = await join("one")
+    one = await join("one", LONG)
     gateway.agreed = {"main": 2, "bulk": 0}
     binds = await begun(one, gateway)
     leased = one.metrics.binds_leased

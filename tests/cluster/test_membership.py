@@ -159,7 +159,7 @@ async def test_what_a_node_is_committing_is_waited_for_before_it_is_given_up(
     async with batch.transaction() as ask:
         await ask(FENCE, given_id=two.id)
         await asyncio.sleep(2 * LEASE.total_seconds())
-        assert databases.sql("SELECT count(*) FROM node", database=database) == "2"
+        assert await asyncio.to_thread(databases.sql, "SELECT count(*) FROM node", database=database) == "2"
         assert one.holds()
     await batch.close()
     await until(lambda: _seen_by(looks) == {"one"})
