@@ -6,7 +6,7 @@ BIN := .venv/bin
 SETUP := .venv/.setup
 CODE := vas gateway services
 
-.PHONY: help setup demo test check bench drill lock
+.PHONY: help setup demo postgres test check bench drill lock
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -24,6 +24,9 @@ $(SETUP): requirements-dev.lock pyproject.toml
 
 demo: $(SETUP)  ## The platform and a simulated SMSC with phones, on this machine
 	$(BIN)/vas demo
+
+postgres: $(SETUP)  ## A PostgreSQL to try several nodes on, until Ctrl-C
+	@$(BIN)/python -m tests.postgres
 
 test: $(SETUP)  ## All tests
 	$(BIN)/pytest -q -n auto

@@ -283,3 +283,17 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def main() -> None:
+    """A server with an empty database, until Ctrl-C or SIGTERM; what is in it goes with it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Server() as server, suppress(KeyboardInterrupt):
+        print(
+            f"In other terminals, until Ctrl-C ends it here:\nexport VAS_STORE__URL={server.create('vas')}", flush=True
+        )
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()
