@@ -287,12 +287,12 @@ def _free_port() -> int:
 
 def main() -> None:
     """A server with an empty database, until Ctrl-C or SIGTERM; what is in it goes with it."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with Server() as server, suppress(KeyboardInterrupt):
-        print(
-            f"In other terminals, until Ctrl-C ends it here:\nexport VAS_STORE__URL={server.create('vas')}", flush=True
-        )
-        signal.pause()
+    with Server() as server:
+        url = server.create("vas")
+        print(f"In other terminals, until Ctrl-C ends it here:\nexport VAS_STORE__URL={url}", flush=True)
+        # Blocked, so that a second one does not disturb the end.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ends := {signal.SIGINT, signal.SIGTERM})
+        signal.sigwait(ends)
 
 
 if __name__ == "__main__":
