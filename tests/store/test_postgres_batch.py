@@ -9,11 +9,25 @@ from pathlib import Path
 import pytest
 
 from tests.engines import Engine
-from tests.store.works import LAN, MAI, SERVICE, Does, Ends, Once, Purse, Turn, execute, note, purses, shared_store
+from tests.store.works import (
+    LAN,
+    MAI,
+    SERVICE,
+    Does,
+    Ends,
+    Later,
+    Once,
+    Purse,
+    Turn,
+    execute,
+    note,
+    purses,
+    shared_store,
+)
 from vas.errors import ForeignAwait
 from vas.store.postgres import PostgresStore
 from vas.store.rows import OutboxRow
-from vas.unit import Unit, job_row
+from vas.unit import Unit
 
 pytestmark = pytest.mark.only_on("postgres", "its transactions")
 
@@ -129,16 +143,18 @@ async def test_a_handler_may_catch_that_its_statement_failed_and_go_on(store: Po
     caught: list[Exception] = []
 
     async def twice(unit: Unit) -> None:
-        for text in ("one", "one", "two"):
+        for text in ("one", "one", "two", "two"):
             try:
                 await unit.execute("INSERT INTO toy_word VALUES (?)", (text,))
             except Exception as error:
                 caught.append(error)
+        # Nor does the last one's failure spoil what is not a statement of its own.
+        await unit.document(SERVICE, Purse, MAI)
 
     assert await store.commit([note(LAN, "1"), Does(twice), note(LAN, "2")]) == [None, None, None]
     assert (await words(store), [type(error).__name__ for error in caught]) == (
         ["one", "two"],
-        ["UniqueViolationError"],
+        ["UniqueViolationError"] * 2,
     )
 
 
@@ -241,25 +257,6 @@ async def test_a_talk_that_begins_goes_on_and_ends_in_one_batch_or_in_several(st
     assert await store.read("SELECT msisdn, journal FROM talk") == [(LAN.digits, b"5")]
     await store.commit([Ends(LAN)])
     assert await store.read("SELECT msisdn, journal FROM talk") == []
-
-
-class Later:
-    """Puts a job off under a key, or cancels it."""
-
-    def __init__(self, key: str, *, cancel: bool = False) -> None:
-        self._key = key
-        self._cancel = cancel
-
-    async def run(self, batch: object) -> None:
-        if self._cancel:
-            batch.cancel_jobs(LAN.digits, SERVICE, self._key)  # type: ignore[attr-defined]
-        else:
-            batch.jobs.append(  # type: ignore[attr-defined]
-                job_row(
-                    batch, msisdn=LAN.digits, due_ms=1, kind="job", service=SERVICE, name="n", key=self._key, cause=0,  # type: ignore[arg-type]
-                    body={},
-                )
-            )  # fmt: skip
 
 
 async def test_jobs_are_cancelled_in_the_database_and_in_the_batch_and_may_be_made_anew(store: PostgresStore) -> None:

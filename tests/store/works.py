@@ -17,7 +17,7 @@ from vas.messages import Msisdn
 from vas.store.ids import shard_of
 from vas.store.postgres import PostgresStore
 from vas.store.rows import SeenRow, TalkRow
-from vas.unit import Batch, Unit
+from vas.unit import Batch, Unit, job_row
 
 SERVICE = "toy"
 PEOPLE = tuple(Msisdn(f"8491234567{digit}") for digit in range(10))
@@ -82,15 +82,15 @@ def execute(text: str, *params: object) -> Does:
 class Once:
     """A command that is told from its copies by a key, and whose first one counts."""
 
-    def __init__(self, key: bytes, session: int, ordinal: int, who: Msisdn) -> None:
-        self.seen = SeenRow(session, ordinal, key, 0, who.digits, 0, False)
+    def __init__(self, key: bytes, session: int, ordinal: int, who: Msisdn, *, lasting: bool = False) -> None:
+        self.seen = SeenRow(session, ordinal, key, 0, who.digits, 0, lasting)
         self._who = who
         self.copies = 0
         self.found = 0
         """The session of what it is a copy of."""
 
     async def run(self, batch: Batch) -> None:
-        earlier = await batch.seen_before(self.seen.key, lasting=False)
+        earlier = await batch.seen_before(self.seen.key, lasting=self.seen.lasting)
         self.copies = int(earlier is not None)
         self.found = earlier.row.session if earlier else 0
         if earlier is None:
@@ -121,6 +121,24 @@ class Ends:
     async def run(self, batch: Batch) -> None:
         if await batch.talk_of(self._who.digits) is not None:
             batch.end_talk(self._who.digits)
+
+
+class Later:
+    """Puts a job off under a key, or cancels it."""
+
+    def __init__(self, key: str, who: Msisdn = LAN, *, cancel: bool = False) -> None:
+        self._key = key
+        self._who = who.digits
+        self._cancel = cancel
+
+    async def run(self, batch: Batch) -> None:
+        if self._cancel:
+            batch.cancel_jobs(self._who, SERVICE, self._key)
+            return
+        row = job_row(
+            batch, msisdn=self._who, due_ms=1, kind="job", service=SERVICE, name="n", key=self._key, cause=0, body={}
+        )
+        batch.jobs.append(row)
 
 
 def shared_store(url: str, member: Member | None = None, **settings: Any) -> PostgresStore:

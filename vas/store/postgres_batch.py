@@ -57,7 +57,9 @@ class PostgresBatch:
         self.jobs: list[JobRow] = []
         self.dead_letters: list[DeadLetterRow] = []
         self.hints: set[str] = set()
-        self.cancelled: list[tuple[int, str, str, str]] = []
+        self._cancelled: list[tuple[int, str, str, str]] = []
+        self._deleted = 0
+        """How many of these have been deleted already."""
         self._before: list[str] = []
         self._written: set[Meeting] = set()
 
@@ -120,6 +122,7 @@ class PostgresBatch:
                 if fault_of(error, broken=self.session.closed) is not Fault.HANDLER:
                     raise
                 return None, error
+        await self._settle(run.view)
         await self._look([run])
         return None, None
 
@@ -152,12 +155,10 @@ class PostgresBatch:
 
     async def _execute(self, view: View, statement: Statement) -> list[asyncpg.Record]:
         self._cancel(view)
-        await self._write_cancelled()
-        before = self._before + view.before
+        await self._delete_cancelled(view)
         if view.undoable:
-            before.append("SAVEPOINT statement")
-        self._before, view.before = [], []
-        await self.session.script(before)
+            view.before.append("SAVEPOINT statement")
+        await self._settle(view)
         run = self.session.many if statement.many else self.session.fetch
         try:
             rows = await run(statement.text, statement.params)
@@ -169,17 +170,24 @@ class PostgresBatch:
             view.before.append("RELEASE statement")
         return rows
 
+    async def _settle(self, view: View) -> None:
+        """Set, release and go back to savepoints as the works have asked for: else a statement may not run at all."""
+        texts = self._before + view.before
+        self._before, view.before = [], []
+        await self.session.script(texts)
+
     def _cancel(self, view: View) -> None:
         for cancelled in view.cancelled:
             self.jobs = [job for job in self.jobs if (job.msisdn, job.service, job.key) != cancelled]
-            self.cancelled.append((shard_of(cancelled[0]), *cancelled))
+            self._cancelled.append((shard_of(cancelled[0]), *cancelled))
         view.cancelled = []
 
-    async def _write_cancelled(self) -> None:
-        """Delete the jobs that were cancelled, before a statement that must not find them."""
-        if self.cancelled:
-            await self.session.many(self.sql.cancel_jobs.text, sorted(self.cancelled))
-            self.cancelled = []
+    async def _delete_cancelled(self, view: View) -> None:
+        """Before a statement that must not find them; once more with the batch, in case that is undone."""
+        if len(self._cancelled) > self._deleted:
+            await self._settle(view)
+            await self.session.many(self.sql.cancel_jobs.text, self._cancelled[self._deleted :])
+            self._deleted = len(self._cancelled)
 
     def _merge(self, view: View) -> None:
         self._before += view.before
@@ -205,8 +213,8 @@ class PostgresBatch:
     async def write(self) -> None:
         """Everything that was gathered; raises Lost if another node was quicker."""
         await self.session.script(self._before)
-        self._before = []
-        await self._write_cancelled()
+        if self._cancelled:
+            await self.session.many(self.sql.cancel_jobs.text, sorted(self._cancelled))
         await postgres_flush.write(self)
 
     def kept(self) -> None:
