@@ -281,3 +281,9 @@ class Naps(Nodes):
     """A lease that outlasts the SMSC's patience: a node wakes with commands that others were brought meanwhile."""
 
     lease_s = 8.0
+
+
+class Backlog(Nodes):
+    """A rate far below the load: a node always has messages that wait, and is tempted to send them."""
+
+    account = f"{Nodes.account}rate = 100\n"

@@ -13,19 +13,20 @@ from collections.abc import Sequence
 from functools import partial
 
 from bench.crash import Plan, Stuck
-from bench.nodes import Kind, Naps, Nodes
+from bench.nodes import Backlog, Kind, Naps, Nodes
 from bench.process import PROGRAM, Died, scratch
 from vas.assembly import event_loop
 
+VARIANTS = {each.__name__.lower(): each for each in (Nodes, Naps, Backlog)}
 
-async def run(plan: Plan, kinds: Sequence[Kind], count: int, *, long_lease: bool) -> list[str]:
+
+async def run(plan: Plan, kinds: Sequence[Kind], count: int, variant: str) -> list[str]:
     """What was broken, told as it goes."""
-    make = Naps if long_lease else Nodes
     again = f"python -m bench.seeds --seed {plan.seed} --faults {plan.kills} --nodes {count}"
     again += f" --kinds {' '.join(kind.name for kind in kinds)}{'' if plan.with_ids else ' --no-ids'}"
-    again += " --long-lease" * long_lease
+    again += f" --variant {variant}"
     with scratch() as folder:
-        nodes = make(plan, folder, partial(print, "  "), kinds=kinds, count=count)
+        nodes = VARIANTS[variant](plan, folder, partial(print, "  "), kinds=kinds, count=count)
         began = time.monotonic()
         try:
             verdict = await nodes.run()
@@ -50,7 +51,7 @@ def main() -> None:
     )
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--no-ids", action="store_true", help="the SMSC gives its messages no ids")
-    parser.add_argument("--long-lease", action="store_true", help="longer than the SMSC's response timer")
+    parser.add_argument("--variant", choices=VARIANTS, default="nodes", help="classes of bench.nodes")
     parser.add_argument("--bug", help="one that is planted: a name of tests.crash.planted_nodes")
     options = parser.parse_args()
     chosen = [Kind[name] for name in options.kinds]
@@ -60,7 +61,7 @@ def main() -> None:
     )  # fmt: skip
     with asyncio.Runner(loop_factory=event_loop()) as runner:
         for seed in range(options.seed, options.seed + options.runs):
-            if runner.run(run(plan._replace(seed=seed), chosen, options.nodes, long_lease=options.long_lease)):
+            if runner.run(run(plan._replace(seed=seed), chosen, options.nodes, options.variant)):
                 sys.exit("the promise was broken")
 
 

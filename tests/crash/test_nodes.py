@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from bench.crash import Plan
 from bench.crowd import Crowd, Size
-from bench.nodes import Kind, Nodes
+from bench.nodes import Backlog, Kind, Nodes
 from tests.crash.runs import found_out, seeded
 
 pytestmark = pytest.mark.timeout(180)
@@ -39,17 +40,17 @@ async def test_two_nodes_lose_no_update_of_a_crowd_that_asks_and_blocks_each_oth
 
 
 @pytest.mark.parametrize(
-    ("bug", "kind", "what"),
+    ("bug", "make", "what"),
     [
-        ("no_redelivery_check", Kind.KILL, "inbox rows"),
-        ("socket_without_lease", Kind.CUT, "after its lease"),
-        ("socket_without_lease", Kind.SLEEP, "after its lease"),
+        ("no_redelivery_check", partial(Nodes, kinds=(Kind.KILL,)), "inbox rows"),
+        ("socket_without_lease", partial(Backlog, kinds=(Kind.CUT,)), "after its lease"),
+        ("socket_without_lease", partial(Backlog, kinds=(Kind.SLEEP,)), "after its lease"),
     ],
 )
-async def test_the_checker_finds_a_planted_bug(tmp_path: Path, bug: str, kind: Kind, what: str) -> None:
+async def test_the_checker_finds_a_planted_bug(tmp_path: Path, bug: str, make: Callable[..., Nodes], what: str) -> None:
     program = ("-m", "tests.crash.planted_nodes", bug)
-    plan = SHORT._replace(kills=1, program=program, rest_s=4)
-    await found_out(partial(Nodes, kinds=(kind,), count=2), plan, tmp_path, what)
+    plan = SHORT._replace(kills=1, program=program, rest_s=1)
+    await found_out(partial(make, count=2), plan, tmp_path, what)
 
 
 async def test_the_checker_finds_documents_written_whatever_their_version(tmp_path: Path) -> None:
