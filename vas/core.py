@@ -98,10 +98,6 @@ class Core:
         """The owner of what only this node may do; None: it is alone, and everything is its own."""
         return self.member.id or None
 
-    def owns(self, row: OutboxRow) -> bool:
-        """Whether this node alone may send a message."""
-        return row.owner == self.me
-
     def rules(self, account: str) -> AccountRules:
         return self.accounts.get(account, _DEFAULT_RULES)
 

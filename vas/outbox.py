@@ -76,11 +76,11 @@ class Outbox:
         if self._waits(row, now_ms):
             self.wake_at(row.due_ms, row.id)
             return
-        if row.id in self._in_flight or not self._core.owns(row):
+        if row.id in self._in_flight:
             return
         self._in_flight[row.id] = now_ms
         if row.once:
-            self._submit(Claim(self._core, self, row, received_ms))
+            self._submit(Claim(self, row, received_ms))
         else:
             self.hand_over(row, received_ms)
 

@@ -13,6 +13,7 @@ from tests.core.nodes import Nodes, died, nodes_of, rest
 from tests.core.toys import CODE, LAN, Toy, inbound, noted, offer, purse, rows, spend
 from vas import Context, Reply, Service
 from vas.messages import ROK
+from vas.node import Statement
 from vas.settling import CALL_PATIENCE_MS
 from vas.testing import ACCOUNT, Network
 
@@ -172,6 +173,14 @@ async def test_a_node_that_starts_does_not_begin_anew_what_another_has_fired(
         assert await rows(a, "SELECT count(*) FROM fired") == [(1,)]
         await at_once(a, b, after=timedelta(seconds=6))
     assert len(ran) == 1
+
+
+async def test_of_two_nodes_that_start_at_once_the_second_begins_nothing_anew(a: Network, ran: list[str]) -> None:
+    """It has read that the job never ran, and the first one has begun it since."""
+    begin = a.node.store.sql.begin_firing
+    fired = await rows(a, "SELECT job, at_ms FROM fired")
+    await a.node.run(Statement(begin.text, (fired[0][0], a.now_ms + 60_000)))
+    assert await rows(a, "SELECT job, at_ms FROM fired") == fired
 
 
 async def test_a_call_that_a_living_node_makes_is_not_made_by_another(a: Network, b: Network, bank: Bank) -> None:
