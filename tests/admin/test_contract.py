@@ -7,6 +7,8 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.admin.conftest import World
 
 # That a number must exist is more than a pattern can say. Real ids lead past the answer "not found".
@@ -61,6 +63,7 @@ parameters = {{ "path.id" = "{letter}" }}
 """
 
 
+@pytest.mark.timeout(180)
 async def test_the_listener_does_what_its_description_says(world: World, tmp_path: Path) -> None:
     message, letter, reply = await world.received(), await world.failed(), await world.sent()
     (tmp_path / "schemathesis.toml").write_text(SETTINGS.format(message=message, letter=letter, reply=reply))

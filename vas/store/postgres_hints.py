@@ -26,12 +26,13 @@ class Listener:
         self._name = name
         self._heard = heard
         self._lost = lost
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """It listens when this returns."""
-        connection = await self._connect()
-        self._task = asyncio.create_task(self._run(connection))
+        self._connection = await self._connect()
+        self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -39,21 +40,25 @@ class Listener:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        # Not for the task to do, which may have been cancelled before it began.
+        self._let_go()
 
-    async def _run(self, connection: asyncpg.Connection[asyncpg.Record] | None) -> None:
+    async def _run(self) -> None:
         while True:
             try:
-                connection = connection or await self._connect()
+                connection = self._connection = self._connection or await self._connect()
                 while True:
                     await asyncio.sleep(_PING_S)
                     await connection.execute("SELECT 1", timeout=_PING_S)
             except DRIVER_ERRORS:
+                self._let_go()
                 self._lost()
-            finally:
-                if connection is not None:
-                    connection.terminate()
-                    connection = None
             await asyncio.sleep(_AGAIN_S)
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
 
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
         settings = common_settings(f"{self._name} listener")
