@@ -44,7 +44,7 @@ def database_server() -> Iterator[Databases]:
     if named := os.environ.get("VAS_TEST_POSTGRES"):
         yield Databases(named)
     else:
-        with Server() as server:
+        with Server(fsync=True) as server:
             yield server
 
 
@@ -287,7 +287,7 @@ def _free_port() -> int:
 
 def main() -> None:
     """A server with an empty database, until Ctrl-C or SIGTERM; what is in it goes with it."""
-    with Server() as server:
+    with Server(fsync=True) as server:
         url = server.create("vas")
         print(f"In other terminals, until Ctrl-C ends it here:\nexport VAS_STORE__URL={url}", flush=True)
         # Blocked, so that a second one does not disturb the end.
