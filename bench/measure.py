@@ -24,6 +24,7 @@ OUTSTANDING = 150
 """Commands without a reply at full speed."""
 PHONES = 10_000
 BOUND_WITHIN_S = 20.0
+RESPONSE_TIMER = timedelta(seconds=30)
 LINGER = timedelta(seconds=1.5)
 """So that the last answers are confirmed before the links are closed: the next load repeats these very commands."""
 
@@ -92,7 +93,7 @@ async def measure(
 
 
 def _settings(port: int) -> Settings:
-    return Settings(port=port, accounts={SYSTEM_ID: PASSWORD}, window=WINDOW)
+    return Settings(port=port, accounts={SYSTEM_ID: PASSWORD}, window=WINDOW, response_timer=RESPONSE_TIMER)
 
 
 def _planned(plan: Plan, scenario: Scenario, messages: int, rate: float | None) -> Plan:
