@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import asyncpg
 import structlog
@@ -25,7 +25,6 @@ from vas.cluster.member import Alone, Member
 from vas.config_problems import without_password
 from vas.errors import CommitUnknown, Fenced, StoreError, StoreUnusable
 from vas.store import migrate_postgres, partitions
-from vas.store.ids import Ids
 from vas.store.partitions import Tended
 from vas.store.postgres_attempts import Lost, Spoiled, Touched, attempts
 from vas.store.postgres_batch import PostgresBatch
@@ -33,27 +32,20 @@ from vas.store.postgres_errors import DRIVER_ERRORS, Fault, explained, fault_of,
 from vas.store.postgres_hints import Listener
 from vas.store.postgres_session import CONNECT_S, Session, common_settings, connect, storable
 from vas.store.postgres_statements import PostgresStatements
+from vas.store.postgres_tokens import Tokens, Unknown
 from vas.store.protocol import Outage, Work
 from vas.store.sql import numbered
 
 log = structlog.get_logger()
 _HASH_KEY = "hash_key"
-_NONCE_BYTES = 8
-"""Of a batch's token; the last id that was made follows it."""
+_FORGETFUL = """
+    SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+"""
 _READERS = 4
 _READ_S = 30.0
 """How long a report may take."""
 _PAUSE_S, _PAUSE_MAX_S = 0.2, 2.0
 """Between two tries to reach the database."""
-
-
-class Unknown(NamedTuple):
-    """A batch of which nobody knows whether it is in the database, and the ids that were made for it."""
-
-    key: str
-    token: bytes
-    first_id: int
-    last_id: int
 
 
 class PostgresStore:
@@ -76,9 +68,7 @@ class PostgresStore:
         self.outage: Outage | None = None
         self.revived: tuple[int, int] | None = None
         self._revived_untold = False
-        self._number = self._member.number
-        self._ids = Ids(self._number)
-        self._last_ids: dict[str, int] = {}
+        self._tokens = Tokens(self._member, self.sql)
         self._writing = asyncio.Lock()
         self._session: Session | None = None
         self._unknown: Unknown | None = None
@@ -92,23 +82,8 @@ class PostgresStore:
     def _name(self) -> str:
         return f"vas {self._member.name}".strip()
 
-    # -- ids
-
     def new_id(self) -> int:
-        return self._own_ids().next(self._clock_ms())
-
-    def _own_ids(self) -> Ids:
-        """By the number that this node has now: after it was given up it joins with another."""
-        if self._number != self._member.number:
-            last = max(self._ids.last, self._last_ids.get(self._token_key, 0))
-            self._number = self._member.number
-            self._ids = Ids(self._number)
-            self._ids.resume_after(last)
-        return self._ids
-
-    @property
-    def _token_key(self) -> str:
-        return f"batch:{self._member.number}"
+        return self._tokens.ids.next(self._clock_ms())
 
     # -- open and close
 
@@ -128,7 +103,6 @@ class PostgresStore:
         except StoreUnusable:
             await self.close()
             raise
-        self._ids.resume_after(self._last_ids.get(self._token_key, 0))
 
     async def _connect(self) -> tuple[Session, bool]:
         """A session that is ready for batches, and whether the one whose outcome was unknown is there."""
@@ -138,25 +112,17 @@ class PostgresStore:
             await session.fetch(self.sql.make_meta.text, (_HASH_KEY, secrets.token_bytes(32)))
             [(self.hash_key,)] = await session.fetch(self.sql.meta_value.text, (_HASH_KEY,))
             there = self._unknown is not None and await self._is_there(session, self._unknown)
-            for key, token in await session.fetch(self.sql.tokens.text):
-                self._last_ids[key] = int.from_bytes(token[_NONCE_BYTES:])
-            await self._make_token(session)
+            await self._tokens.load(session)
         except BaseException:
             session.terminate()
             raise
         return session, there
 
-    async def _make_token(self, session: Session) -> None:
-        if self._token_key not in self._last_ids:
-            await session.fetch(self.sql.make_meta.text, (self._token_key, b""))
-            self._last_ids[self._token_key] = 0
-
     async def _warn(self, session: Session) -> None:
         """A database that forgets what it said is committed makes no promise come true."""
-        for name in ("fsync", "full_page_writes", "synchronous_commit"):
-            [(value,)] = await session.fetch("SELECT current_setting(?)", (name,))
-            if value == "off":
-                log.warning("store.not_durable", setting=name, value=value, database=self._where)
+        off = await session.fetch(_FORGETFUL)
+        if off:
+            log.warning("store.not_durable", off=[name for (name,) in off], database=self._where)
 
     async def close(self) -> None:
         await self._listener.stop()
@@ -227,8 +193,8 @@ class PostgresStore:
 
     async def _transaction(self, works: Sequence[Work], locked: Touched, until_s: float) -> list[Exception | None]:
         session = self._ready()
-        batch = PostgresBatch(session, self.sql, self._own_ids(), self._clock_ms())
-        first_id = self._ids.last + 1
+        batch = PostgresBatch(session, self.sql, self._tokens.ids, self._clock_ms())
+        last_id = self._tokens.ids.last
         try:
             async with asyncio.timeout_at(until_s):
                 await self._begin(session)
@@ -237,8 +203,7 @@ class PostgresStore:
                 await batch.write()
         except BaseException as error:
             await self._undone(session, error, batch.touched)
-        token = secrets.token_bytes(_NONCE_BYTES) + self._ids.last.to_bytes(8)
-        await self._end(session, Unknown(self._token_key, token, first_id, self._ids.last), until_s)
+        await self._end(session, self._tokens.after(last_id), until_s)
         self._failing_since_s = None
         batch.kept()
         return outcomes
@@ -252,8 +217,8 @@ class PostgresStore:
 
     async def _begin(self, session: Session) -> None:
         """Raises Fenced. The row of the token stays locked, so that who asks for it waits for this transaction."""
-        await self._make_token(session)
-        if await session.script(self.sql.begin(self._token_key, self._member.id)) != "SELECT 1":
+        await self._tokens.make(session)
+        if await session.script(self.sql.begin(self._tokens.key, self._member.id)) != "SELECT 1":
             raise Fenced
 
     async def _end(self, session: Session, batch: Unknown, until_s: float) -> None:
