@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -92,8 +93,7 @@ class Supervisor:
         """Tell all that run, and start none again; SIGINT a second time ends them at once."""
         self._ending.set()
         for process in self._running.values():
-            with suppress(ProcessLookupError):
-                process.send_signal(how)
+            _tell(process, how)
 
     async def _keep(self, name: str, command: Sequence[str]) -> int:
         loop, pause = asyncio.get_running_loop(), 0.0
@@ -117,11 +117,17 @@ class Supervisor:
         self._running[name] = process
         log.info("process.started", node=name, pid=process.pid)
         if self._ending.is_set():
-            process.send_signal(signal.SIGTERM)
+            _tell(process, signal.SIGTERM)
         status = await process.wait()
         del self._running[name]
         # As shells have it; one that is told before it can hear ends by the signal itself, and has lost nothing.
         return 0 if self._ending.is_set() and -status in TOLD_TO_END else status if status >= 0 else 128 - status
+
+
+def _tell(process: asyncio.subprocess.Process, how: signal.Signals) -> None:
+    # Its own send_signal looks first whether it has ended, and takes its exit status away from who waits for it.
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, how)
 
 
 def _dies_with_us() -> Callable[[], None] | None:
