@@ -14,7 +14,8 @@ from vas.store.sql import Query
 
 CHANNEL = "vas_nodes"
 """On which nodes tell one another that something about them has changed."""
-_BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)  # TimeoutError is an OSError
+_BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""TimeoutError is an OSError; of several hosts, none that writes is an InternalClientError."""
 
 
 class Line:

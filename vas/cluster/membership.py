@@ -142,9 +142,10 @@ class Membership:
             asked_s = self._clock_s()
             try:
                 stands = await store.renew(self._renewals, self.id, self._lease_ms, self.address)
-            except StoreError as error:
+            except Exception as error:  # whatever it is: without renewals nothing would ever leave again
                 if not failed:
-                    log.warning("node.not_renewed", node=self.name, error=str(error))
+                    why = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+                    log.warning("node.not_renewed", node=self.name, error=why)
                 failed, self._in_touch_since_s = True, float("inf")
                 continue
             if not stands:
@@ -165,10 +166,14 @@ class Membership:
         """See who lives, give up who does not, and tell."""
         while True:
             self._look_now.clear()
-            with suppress(StoreError):  # the renewals tell of it
+            try:
                 look = await self._seen()
                 self.metrics.nodes_alive.set(sum(node.left_ms > 0 for node in look.nodes))
                 self.looked(look)
+            except StoreError:
+                pass  # the renewals tell of it
+            except Exception:
+                log.exception("node.not_looked", node=self.name)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._look_now.wait()
