@@ -255,7 +255,8 @@ def test_settings_cannot_be_changed(write: Write) -> None:
         pytest.param(
             '[store]\nurl = "sqlite:///:memory:"',
             'config.toml: store.url = "sqlite:///:memory:": must be "sqlite:///PATH" or '
-            '"postgresql://USER:PASSWORD@HOST/DATABASE" '
+            '"postgresql://USER:PASSWORD@HOST/DATABASE", where a password spells / ? # % '
+            "and spaces %2F %3F %23 %25 %20 "
             "(address of the database; after loading, a SQLite path is absolute)",
             id="database that forgets",
         ),
@@ -449,6 +450,10 @@ def test_all_mistakes_are_told_at_once_also_those_of_the_environment(write: Writ
         pytest.param('[accounts.main]\nhost = "smsc"\npassword = "hunter2"', id="beside a missing key"),
         pytest.param('[store]\nurl = "mysql://vas:hunter2@db/vas"', id="in an address"),
         pytest.param('[store]\nurl = "mysql://db/vas?user=vas&password=hunter2"', id="in an address's query"),
+        *(
+            pytest.param(f'[store]\nurl = "postgresql://vas:hun{mark}hunter2@db/vas"', id=f"with {mark!r} in it")
+            for mark in "/?# "
+        ),
     ],
 )
 def test_no_message_shows_a_secret(write: Write, text: str) -> None:
@@ -499,6 +504,7 @@ def test_a_missing_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
         ("postgresql://vas:hunter2@a:1,b:2/vas", "postgresql://vas:•••@a:1,b:2/vas"),
         ("postgresql://vas:hun:ter@2@db/vas", "postgresql://vas:•••@db/vas"),
         ("postgresql://vas:hun/ter2@db/vas", "postgresql://vas:•••@db/vas"),
+        ("postgresql://vas:hun ter2@db/vas", "postgresql://vas:•••@db/vas"),
         ("postgresql://db/vas?user=vas&password=hunter2&x=1", "postgresql://db/vas?user=vas&password=•••&x=1"),
         ("postgresql://vas@db:5432/vas", "postgresql://vas@db:5432/vas"),
     ],
@@ -508,8 +514,18 @@ def test_no_part_of_a_database_s_password_is_shown(url: str, shown: str) -> None
     assert without_password(f"{url} is not there") == f"{shown} is not there"
 
 
-def test_several_hosts_are_taken_with_the_one_that_writes(write: Write) -> None:
-    url = "postgresql://vas:hunter2@a:5432,b:5433/vas?target_session_attrs=read-write"
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param(
+            "postgresql://vas:hunter2@a:5432,b:5433/vas?target_session_attrs=read-write",
+            id="several, one of which writes",
+        ),
+        pytest.param("postgresql://vas:h%2Fu:nt@er2@10.0.0.1:5432/vas", id="a password of odd characters"),
+        pytest.param("postgresql://[::1]:5432/vas?user=vas", id="IPv6"),
+    ],
+)
+def test_addresses_of_databases_that_are_taken(write: Write, url: str) -> None:
     assert load(write(f'[store]\nurl = "{url}"'), {}).store.url == url
 
 

@@ -25,7 +25,7 @@ NESTED = "__"
 
 # A service's own keys have no types until its struct is known, so a secret is known by its name.
 _SECRET_NAME = re.compile(r"password|passwd|secret|token", re.IGNORECASE).search
-_URL_PASSWORD = re.compile(r"(?P<user>://[^:/?@\s]*:)\S*(?=@)|(?<=password=)[^&\s]*")
+_URL_PASSWORD = re.compile(r"(?P<user>://[^:/?@]*:).*(?=@)|(?<=password=)[^&\s]*")
 _SHOWN_CHARACTERS = 60
 
 

@@ -15,8 +15,8 @@ from vas.errors import Refused
 from vas.messages import Msisdn
 
 SQLITE_FILE = re.compile(r"sqlite:///(?!:memory:)(?P<path>[^?]+)").fullmatch
-_DISTANT = re.compile(r"postgresql://[^/]+/.+").fullmatch
-_SEVERAL_HOSTS = re.compile(r"postgresql://([^/]*@)?[^/@]*,").match
+_HOST = r"(?:[^/?#@:,\[\]\s]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
+_DISTANT = re.compile(rf"postgresql://(?:[^/?#\s]*@)?(?P<hosts>{_HOST}(?:,{_HOST})*)/[^/?#@\s]+(?:\?\S*)?").fullmatch
 _ONE_THAT_WRITES = re.compile(r"[?&]target_session_attrs=(read-write|primary)(&|$)").search
 
 
@@ -75,9 +75,13 @@ def _prefix(digits: str) -> str:
 
 
 def _store_url(url: str) -> str:
-    if not (SQLITE_FILE(url) or _DISTANT(url)):
-        raise ValueError('must be "sqlite:///PATH" or "postgresql://USER:PASSWORD@HOST/DATABASE"')
-    if _SEVERAL_HOSTS(url) and not _ONE_THAT_WRITES(url):
+    distant = _DISTANT(url)
+    if not (SQLITE_FILE(url) or distant):
+        raise ValueError(
+            'must be "sqlite:///PATH" or "postgresql://USER:PASSWORD@HOST/DATABASE", where a password spells / ? # % '
+            "and spaces %2F %3F %23 %25 %20"
+        )
+    if distant and "," in distant["hosts"] and not _ONE_THAT_WRITES(url):
         raise ValueError("several hosts need ?target_session_attrs=read-write: else a standby may be taken")
     return url
 
