@@ -64,8 +64,11 @@ def kept(scene: Scene, verdict: Verdict) -> None:
 
 
 def heard_of_it(scene: Scene, times: int = 1) -> None:
-    """The log says so often that the store went, and that it came back; and nothing else went wrong."""
-    assert (len(scene.logged("store.gone")), len(scene.logged("store.back"))) == (times, times)
+    """The log says so often at least that the store went, each time that it came back, and nothing else went wrong.
+
+    More often where a batch finds room on a full disk, or a machine is too busy for a transaction.
+    """
+    assert len(scene.logged("store.gone")) == len(scene.logged("store.back")) >= times
     bad = {str(line["event"]) for line in scene.platform.log if line.get("level") in ("error", "critical")}
     assert bad <= {"store.gone", "store.commit_failed"}
 
