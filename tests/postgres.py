@@ -44,7 +44,7 @@ def database_server() -> Iterator[Databases]:
     if named := os.environ.get("VAS_TEST_POSTGRES"):
         yield Databases(named)
     else:
-        with Server(fsync=True) as server:
+        with Server() as server:
             yield server
 
 

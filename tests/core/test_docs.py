@@ -46,7 +46,7 @@ def test_the_tests_of_the_page_pass(written: Path, request: pytest.FixtureReques
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "gift"],
         cwd=written, capture_output=True, text=True, timeout=150,
-        env={"PYTHONPATH": f"{written}:{PAGE.parents[1]}", "PATH": "", **postgres},
+        env={"PYTHONPATH": f"{written}:{PAGE.parents[1]}", "PATH": "", "PYTHONDONTWRITEBYTECODE": "1", **postgres},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert re.search(rf"{9 * engines} passed", ran.stdout)

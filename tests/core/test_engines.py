@@ -22,7 +22,9 @@ OF_SQLITE_ALONE = {
     "store/test_partitions.py": 1,
 }
 """How often a file says that what follows is about this engine; why, it says there."""
-OF_POSTGRES_ALONE = re.compile(r"core/test_nodes_\w+|store/test_(postgres_\w+|partitions|shared_migrations)")
+OF_POSTGRES_ALONE = re.compile(
+    r"core/test_nodes_\w+|store/test_(postgres_\w+|engines_agree|partitions|shared_migrations)"
+)
 """The files about what only an engine that nodes share can do."""
 
 

@@ -424,9 +424,9 @@ async def test_a_batch_that_is_lost_leaves_no_part_and_no_count(network: Network
     engine.fill(network)
     answers = [
         offer(network, inbound(network, "", session=session, ordinal=part.number, part=part))
-        for part in cut_into(LONG, 3, "a")
+        for part in cut_into(LONG * 40, 40, "a")
     ]
-    assert await asyncio.gather(*answers) == [RX_T_APPN] * 3
+    assert await asyncio.gather(*answers) == [RX_T_APPN] * 40
     await engine.make_room(network)
     assert await waiting(network) == []
     assert await come(network, cut_into(LONG, 3, "a")) == [ROK] * 3
