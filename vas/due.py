@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vas.core import Core
 from vas.running import Made
 from vas.settling import settle
+from vas.store.outbox_statements import among
 from vas.store.rows import OutboxRow
 from vas.unit import Batch
 
@@ -110,7 +111,7 @@ class TakeDue(ScanDue):
         if not ids:
             return []
         take = batch.sql.outbox_take
-        params = take.params(ids=ids, now_ms=batch.now_ms, new_owner=self._core.member.id)
+        params = take.params(**among(ids), now_ms=batch.now_ms, new_owner=self._core.member.id)
         taken = [OutboxRow._make(row) for row in await batch.execute(take.text, params)]
         return sorted(taken, key=lambda row: (row.due_ms, row.id))
 
@@ -130,7 +131,7 @@ class GiveBack:
 
     async def run(self, batch: Batch) -> None:
         query = batch.sql.outbox_give_back
-        await batch.execute(query.text, query.params(ids=list(self._ids), of_owner=self._core.member.id))
+        await batch.execute(query.text, query.params(**among(self._ids), of_owner=self._core.member.id))
         batch.hints.add("outbox")
 
     def committed(self) -> None:

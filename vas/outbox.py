@@ -186,9 +186,12 @@ class Outbox:
         """Called a few times a second: rows whose time has come, results that could not be written."""
         if self._results:
             self._record()
-        if self._not_ours and not self._giving_back:
-            self._giving_back, ids, self._not_ours = True, self._not_ours - self._in_flight.keys(), set()
-            self._submit(GiveBack(self._core, self, ids))
+        # Not while a look is under way: it may be taking the same, which then is in flight.
+        if self._not_ours and not self._giving_back and not self._scanning:
+            ids, self._not_ours = self._not_ours - self._in_flight.keys(), set()
+            if ids:
+                self._giving_back = True
+                self._submit(GiveBack(self._core, self, ids))
         if self.stopped or self._scanning or self._core.clock_ms() < self._due_ms:
             return
         if len(self._in_flight) < self._memory_limit // 2:

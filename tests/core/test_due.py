@@ -42,3 +42,14 @@ def test_what_could_not_be_given_back_is_given_back_later() -> None:
     assert refuse(submitted) == [GiveBack, TakeDue]
     outbox.tick()
     assert refuse(submitted) == [GiveBack, TakeDue]
+
+
+def test_what_a_look_may_just_be_taking_is_not_given_back() -> None:
+    submitted: list[Any] = []
+    outbox = outbox_among_nodes(submitted)
+    outbox.tick()
+    outbox.give_back([7])
+    outbox.tick()
+    assert refuse(submitted) == [TakeDue]
+    outbox.tick()
+    assert refuse(submitted) == [GiveBack, TakeDue]

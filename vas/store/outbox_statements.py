@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     Table,
+    and_,
     bindparam,
     func,
     literal,
@@ -30,9 +32,25 @@ LIVE_STATES = ("queued", "sent")
 _SENT = ("account", "due_ms", "state", "attempts", "segments", "smsc_ids", "sent_ms", "status", "node")
 
 
+def among(ids: Collection[int]) -> dict[str, object]:
+    """Parameters of the statements about some rows, at least one: with the range, other days' partitions stay shut."""
+    return {"ids": list(ids), "first_id": min(ids), "last_id": max(ids)}
+
+
+def _among() -> ColumnElement[bool]:
+    one = outbox.c.id == func.any(bindparam("ids", type_=ARRAY(outbox.c.id.type)))
+    return and_(one, outbox.c.id.between(bindparam("first_id"), bindparam("last_id")))
+
+
 def nobodys(table: Table) -> ColumnElement[bool]:
     """Whether a row has no owner among the nodes that have not been given up."""
     return table.c.owner.is_(None) | table.c.owner.not_in(select(node.c.id))
+
+
+def open_receipt() -> ColumnElement[bool]:
+    """Whether no final one has come."""
+    on_its_way = [literal(state.value) for state in ReceiptState if not state.final]
+    return receipt.c.state.is_(None) | receipt.c.state.in_(on_its_way)
 
 
 class OutboxStatements(Compiled):
@@ -79,6 +97,7 @@ class OutboxStatements(Compiled):
     @cached_property
     def outbox_all_sent(self) -> Query:
         """The same for many rows, on PostgreSQL: each parameter an array, of a SentUpdate's field. The ids found."""
+        # No range of ids here: a planner that cannot know how few partitions are left would rather read the range.
         where = {"shard": "shard", "msisdn": "msisdn", "id": "id", "of_owner": "owner", "from_state": "state"}
         columns = {name: outbox.c[name] for name in _SENT} | {name: outbox.c[of] for name, of in where.items()}
         arrays = [bindparam(f"all_{name}", type_=ARRAY(column.type)) for name, column in columns.items()]
@@ -147,7 +166,7 @@ class OutboxStatements(Compiled):
         free = (
             select(outbox.c.shard, outbox.c.msisdn, outbox.c.id)
             .where(
-                outbox.c.id == func.any(bindparam("ids", type_=ARRAY(outbox.c.id.type))),
+                _among(),
                 outbox.c.due_ms <= bindparam("now_ms"),
                 nobodys(outbox),
             )
@@ -167,7 +186,7 @@ class OutboxStatements(Compiled):
         return self._compile(
             update(outbox)
             .where(
-                outbox.c.id == func.any(bindparam("ids", type_=ARRAY(outbox.c.id.type))),
+                _among(),
                 outbox.c.owner == bindparam("of_owner"),
                 outbox.c.state == "queued",
             )
@@ -214,9 +233,7 @@ class OutboxStatements(Compiled):
 
         No row at all if a final one was there before it, which stands.
         """
-        on_its_way = [literal(state.value) for state in ReceiptState if not state.final]
-        open_ = receipt.c.state.is_(None) | receipt.c.state.in_(on_its_way)
-        return self._meet(("state", "error", "at_ms"), ("outbox_id",), open_)
+        return self._meet(("state", "error", "at_ms"), ("outbox_id",), open_receipt())
 
     @cached_property
     def sent_with_reference(self) -> Query:

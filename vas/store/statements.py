@@ -130,10 +130,9 @@ class Statements(PartStatements, OutboxStatements, SessionStatements):
 
     @cached_property
     def resume_calls(self) -> Query:
-        """Calls that nobody makes (any more) are due now."""
-        return self._compile(
-            update(job).where(job.c.kind == literal_column("'call'"), nobodys(job)).values(due_ms=bindparam("now_ms"))
-        )
+        """Calls that nobody makes (any more) are due now, if they are not yet: then another node may be at them."""
+        waits = (job.c.kind == literal_column("'call'"), nobodys(job), job.c.due_ms > bindparam("now_ms"))
+        return self._compile(update(job).where(*waits).values(due_ms=bindparam("now_ms")))
 
     @cached_property
     def next_job(self) -> Query:
