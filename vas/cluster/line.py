@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from vas.errors import StoreError
+from vas.store import reaching
 from vas.store.sql import Query
 
 CHANNEL = "vas_nodes"
@@ -50,9 +51,13 @@ class Line:
         loop, whole = asyncio.get_running_loop(), False
         timer: asyncio.TimerHandle | None = None
         try:
-            connection = self._connection = self._connection or await self._connect()
+            old = self._connection
+            connection = self._connection = old or await self._connect()
             # Terminated rather than cancelled: a cancel asks over another connection, which hangs where this one does.
             timer = loop.call_later(self._within_s, connection.terminate)
+            if old is None and self._hint is not None:
+                await connection.add_listener(CHANNEL, self._told)
+                self._hint()
             yield connection
             whole = True
         except _BROKEN as error:
@@ -66,7 +71,7 @@ class Line:
 
     async def _connect(self) -> asyncpg.Connection[Any]:
         within_ms = str(int(self._within_s * 1000))
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(
+        return await reaching.connect(
             self._url,
             timeout=self._within_s,
             server_settings={
@@ -75,10 +80,6 @@ class Line:
                 "idle_in_transaction_session_timeout": within_ms,
             },
         )
-        if self._hint is not None:
-            await connection.add_listener(CHANNEL, self._told)
-            self._hint()
-        return connection
 
     def _told(self, *_: object) -> None:
         assert self._hint is not None

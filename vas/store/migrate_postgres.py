@@ -14,6 +14,7 @@ from sqlalchemy.schema import SetColumnComment, SetTableComment
 
 from vas.config_problems import without_password
 from vas.errors import StoreUnusable
+from vas.store import reaching
 from vas.store.migrate import HEAD, NEXT, VERSION_TABLE, Say, Upgraded, is_behind, run, unheard
 from vas.store.postgres_errors import DRIVER_ERRORS, explained
 from vas.store.schema import metadata
@@ -44,7 +45,7 @@ _MADE_BY_ANOTHER = {"23505", "42P07", "40P01", "XX000"}
 async def connect(url: str) -> asyncpg.Connection[Any]:
     """Raises StoreUnusable with what is wrong and what to do about it."""
     try:
-        return await asyncpg.connect(url, timeout=CONNECT_S, target_session_attrs="read-write")
+        return await reaching.connect(url, timeout=CONNECT_S)
     except (*DRIVER_ERRORS, ValueError) as error:
         raise StoreUnusable(str(explained(error, without_password(url)))) from error
 

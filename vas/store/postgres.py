@@ -24,7 +24,7 @@ import structlog
 from vas.cluster.member import Alone, Member
 from vas.config_problems import without_password
 from vas.errors import CommitUnknown, Fenced, StoreError, StoreUnusable
-from vas.store import migrate_postgres, partitions
+from vas.store import migrate_postgres, partitions, reaching
 from vas.store.partitions import Tended
 from vas.store.postgres_attempts import Lost, Spoiled, Touched, attempts
 from vas.store.postgres_batch import PostgresBatch
@@ -93,7 +93,8 @@ class PostgresStore:
             await self._warn(self._session)
             await self._listener.start()
             self._readers = await asyncpg.create_pool(
-                self._url, min_size=0, max_size=_READERS, timeout=CONNECT_S, command_timeout=_READ_S,
+                self._url, connect=reaching.connect, min_size=0, max_size=_READERS, timeout=CONNECT_S,
+                command_timeout=_READ_S,
                 target_session_attrs="primary",  # read-write would refuse what is read-only by our own setting
                 server_settings=common_settings(f"{self._name} reader") | {"default_transaction_read_only": "on"},
             )  # fmt: skip
@@ -154,10 +155,9 @@ class PostgresStore:
 
     async def tend(self, keep: timedelta) -> Tended:
         try:
-            connection = await asyncpg.connect(
-                self._url, timeout=CONNECT_S, target_session_attrs="read-write",
-                server_settings=common_settings(self._name),
-            )  # fmt: skip
+            connection = await reaching.connect(
+                self._url, timeout=CONNECT_S, server_settings=common_settings(self._name)
+            )
             try:
                 return await partitions.tend(connection, self._clock_ms(), keep)
             finally:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import asyncpg
 
+from vas.store import reaching
 from vas.store.postgres_errors import DRIVER_ERRORS
 from vas.store.postgres_flush import HINTS
 from vas.store.postgres_session import CONNECT_S, common_settings
@@ -62,10 +63,13 @@ class Listener:
 
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
         settings = common_settings(f"{self._name} listener")
-        connection = await asyncpg.connect(
-            self._url, timeout=CONNECT_S, target_session_attrs="read-write", server_settings=settings
-        )
-        await connection.add_listener(HINTS, self._notified)
+        connection = await reaching.connect(self._url, timeout=CONNECT_S, server_settings=settings)
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await connection.add_listener(HINTS, self._notified)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     def _notified(self, _: object, pid: int, __: str, hint: object) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy import Table
 
+from vas.store import reaching
 from vas.store.sql import Query, numbered, together
 
 CONNECT_S = 2.0
@@ -129,9 +130,9 @@ async def connect(url: str, name: str, limit: timedelta) -> Session:
         "enable_mergejoin": "off",
         "jit": "off",
     }
-    connection = await asyncpg.connect(
-        url, timeout=CONNECT_S, target_session_attrs="read-write", statement_cache_size=_STATEMENTS,
-        max_cached_statement_lifetime=0, server_settings=common_settings(name) | settings,
+    connection = await reaching.connect(
+        url, timeout=CONNECT_S, statement_cache_size=_STATEMENTS, max_cached_statement_lifetime=0,
+        server_settings=common_settings(name) | settings,
     )  # fmt: skip
     return Session(connection)
 
