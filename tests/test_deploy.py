@@ -197,6 +197,14 @@ def test_links_are_kept_for_longer_than_a_failover_takes() -> None:
     assert three_nodes({}).store.db_grace.total_seconds() >= ttl + 2 * loop_s
 
 
+def test_a_database_that_lets_nobody_in_without_tls_has_a_certificate() -> None:
+    postgresql = yaml.safe_load((DEPLOY / "three-nodes/patroni.yml").read_text())["postgresql"]
+    distant = [rule for rule in postgresql["pg_hba"] if not rule.startswith("local ")]
+    assert distant
+    assert all(rule.startswith("hostssl ") for rule in distant)
+    assert postgresql["parameters"].keys() >= {"ssl", "ssl_cert_file", "ssl_key_file"}
+
+
 def test_every_node_may_take_all_binds_that_the_simulated_smsc_has() -> None:
     from gateway.simulator.settings_file import load as load_simulator
 
