@@ -147,8 +147,9 @@ def markdown(rows: list[Row]) -> str:
     lines = [
         "# Growth: what a command costs with so many subscribers in the tables",
         "",
-        f"{machine()}. Call-me, one node on a PostgreSQL that shares the cores with it and with the simulator; commits",
-        "are synced. Processor time in microseconds a command, at full speed; the open load is the same for all rows.",
+        f"{machine()}.",
+        "Call-me, one node on a PostgreSQL that shares the cores with it and with the simulator; commits are synced.",
+        "Processor time in microseconds a command, at full speed; the open load is the same for all rows.",
         "",
         "| subscribers | commands/s | platform µs | PostgreSQL µs | open load: p50 / p95 / p99 ms "
         "| WAL octets a command | message octets a command | document octets a subscriber |",
