@@ -167,6 +167,9 @@ class Dispatch:
     async def _commit(self, tasks: list[Task]) -> None:
         began = time.perf_counter()
         try:
+            # What was refused and is there after all is taken for what it is before anything more is written.
+            if self._store.revived is not None:
+                await self._effects.load_revived()
             outcomes = await self._store.commit(tasks)
             if None in outcomes:
                 self._grace.committed()
@@ -179,8 +182,6 @@ class Dispatch:
         self._core.metrics.batch_units.observe(len(tasks))
         for task, outcome in zip(tasks, outcomes, strict=True):
             self._end(task, outcome)
-        if self._store.revived is not None:
-            await self._effects.load_revived()
 
     def _end(self, task: Task, error: Exception | None) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from services.callme import callme
+from vas.errors import StoreError
 from vas.messages import ROK, RX_T_APPN, Inbound
 from vas.store.ids import moment
 from vas.testing import ACCOUNT, Network, mount
@@ -77,13 +78,41 @@ async def test_what_was_refused_and_is_there_after_all_is_not_done_again(tmp_pat
         assert (rows, len(mai.texts), len(lan.texts)) == ([(1,)], 1, 1)
 
 
+async def test_nothing_more_is_written_until_what_is_there_after_all_is_known(tmp_path: Path) -> None:
+    async with Network(tmp_path, mount(callme, short_codes=["9105"], ussd="*105")) as network:
+        lan = network.phone("0912345678")
+        failing(network)
+        network.confirms = False
+        node: Any = network.node
+        load, failures = node.load_revived, [StoreError("gone again") for _ in range(3)]
+
+        async def fails_at_first() -> None:
+            if failures:
+                raise failures.pop()
+            await load()
+
+        node.load_revived = fails_at_first
+
+        async def deliver(ordinal: int) -> int:
+            sent = (network._session, ordinal, moment(network.now_ms), lan.number.digits)
+            return await network.redeliver(Inbound(ACCOUNT, *sent, "9105", "HD", b"HD"))
+
+        answers = []
+        while ROK not in answers and len(answers) < 5:
+            answers.append(await deliver(len(answers) + 1))
+        assert answers[0] == RX_T_APPN
+        assert answers[-1] == ROK
+        assert not failures
+        assert node.dispatch.unfinished == 0
+        assert await node.store.read("SELECT count(*) FROM inbox") == [(1,)]
+
+
 async def test_a_part_that_was_refused_and_is_there_after_all_is_waited_for_like_any_other(tmp_path: Path) -> None:
     async with Network(tmp_path, mount(callme, short_codes=["9105"], ussd="*105")) as network:
         lan = network.phone("0912345678")
         failing(network)
         await lan.text("CM 0987654321", "9105", parts=2, order=[1])
         assert network.statuses == [RX_T_APPN]
-        # What finds the batch is itself refused for now.
         await lan.text("HD", "9105")
         assert network.node.core.parts.count == 1
         await network.pass_time(timedelta(minutes=10))

@@ -31,6 +31,7 @@ from tests.store.works import (
 from vas.errors import CommitUnknown, StoreError, StoreUnusable
 from vas.store.ids import id_ms
 from vas.store.postgres import PostgresStore
+from vas.store.postgres_session import Session
 from vas.unit import Unit
 
 pytestmark = pytest.mark.only_on("postgres", "its connection")
@@ -130,11 +131,27 @@ async def test_what_nobody_could_look_at_is_refused_and_found_to_be_there_later(
         assert store.revived is not None
         first, last = store.revived
         assert first <= work.ids[-1] <= last
-        with pytest.raises(StoreError, match="is there"):
-            await store.commit([note(LAN, "2")])
-        store.revived = None
-        await raises_nothing(store.commit([note(LAN, "3")]))
-        assert (await purses(store))[LAN.digits].notes == ("1", "3")
+        await raises_nothing(store.commit([note(LAN, "2")]))
+        assert (await purses(store))[LAN.digits].notes == ("1", "2")
+
+
+async def test_what_was_found_to_be_there_is_not_forgotten_if_the_connection_is_lost_again(url: str) -> None:
+    async with behind_a_proxy(url) as (store, proxy):
+        swallow(proxy, onward=False, then=proxy.cut)
+        with pytest.raises(CommitUnknown):
+            await store.commit([note(LAN, "1")])
+        load, lost = store._tokens.load, [ConnectionResetError()]
+
+        async def lost_once(session: Session) -> None:
+            if lost:
+                raise lost.pop()
+            await load(session)
+
+        store._tokens.load = lost_once  # type: ignore[method-assign]
+        proxy.heal()
+        await until(lambda: store.outage is None)
+        assert not lost
+        assert store.revived is not None
 
 
 async def test_what_nobody_could_look_at_and_is_not_there_is_simply_refused(url: str) -> None:

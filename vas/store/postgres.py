@@ -67,7 +67,6 @@ class PostgresStore:
         self.sql = PostgresStatements()
         self.outage: Outage | None = None
         self.revived: tuple[int, int] | None = None
-        self._revived_untold = False
         self._tokens = Tokens(self._member, self.sql)
         self._writing = asyncio.Lock()
         self._session: Session | None = None
@@ -117,6 +116,7 @@ class PostgresStore:
         except BaseException:
             session.terminate()
             raise
+        self._unknown = None
         return session, there
 
     async def _warn(self, session: Session) -> None:
@@ -179,11 +179,6 @@ class PostgresStore:
 
     async def _commit(self, works: Sequence[Work]) -> list[Exception | None]:
         async with self._writing:
-            if self._revived_untold:
-                self._revived_untold = False
-                raise StoreError(
-                    f"{self._where}: a batch whose COMMIT was not answered is there; what it did is loaded"
-                )
             until_s = asyncio.get_running_loop().time() + self._commit_timeout.total_seconds()
 
             async def transaction(some: Sequence[Work], locked: Touched) -> list[Exception | None]:
@@ -279,7 +274,6 @@ class PostgresStore:
     async def _is_there(self, session: Session, batch: Unknown) -> bool:
         """Waits until its transaction has ended; it may still be under way."""
         [(token,)] = await session.fetch(self.sql.locked_token.text, (batch.key, b""))
-        self._unknown = None
         return bool(token == batch.token)
 
     # -- without the database
@@ -318,7 +312,6 @@ class PostgresStore:
     def _revive(self, batch: Unknown) -> None:
         first, last = self.revived or (batch.first_id, batch.last_id)
         self.revived = min(first, batch.first_id), max(last, batch.last_id)
-        self._revived_untold = True
 
     def _listener_lost(self) -> None:
         """A node without commands notices in this way that the database is gone."""

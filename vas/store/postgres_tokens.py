@@ -54,8 +54,8 @@ class Tokens:
 
     async def load(self, session: Session) -> None:
         """No id is made again that is in the database."""
-        for key, token in await session.fetch(self._sql.tokens.text):
-            self._last_ids[key] = int.from_bytes(token[_NONCE_BYTES:])
+        tokens = await session.fetch(self._sql.tokens.text)
+        self._last_ids = {key: int.from_bytes(token[_NONCE_BYTES:]) for key, token in tokens}
         self.ids.resume_after(self._last_ids.get(self.key, 0))
         await self.make(session)
 

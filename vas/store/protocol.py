@@ -52,7 +52,8 @@ class Store(Protocol):
     """None: as far as is known it is there. Else `commit` and `read` raise StoreError at once, and the engine tries to
     reach it again by itself until it has succeeded."""
     revived: tuple[int, int] | None
-    """First and last id of a batch that was refused and is there after all; whoever loads it sets None."""
+    """First and last id of a batch that was refused and is there after all; whoever loads it, before the next batch,
+    sets None."""
     hash_key: bytes
     """With which the hashes of `seen` are keyed; made with the database."""
     shared: bool
