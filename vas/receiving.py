@@ -45,7 +45,7 @@ class ReceiptWork:
         if not smsc_id:
             return
         query = batch.sql.receipt_came
-        found = await batch.execute(
+        found = await batch.execute_together(
             query.text,
             query.params(
                 account=receipt.account, smsc_id=smsc_id, msisdn=msisdn, outbox_id=outbox_id,
@@ -56,7 +56,7 @@ class ReceiptWork:
             return
         # Nobody else looks at the receipts of its other segments until this one is there for all to see.
         query = batch.sql.outbox_row_to_change
-        rows = await batch.execute(query.text, (shard_of(msisdn), msisdn, found[0][0]))
+        rows = await batch.execute_together(query.text, (shard_of(msisdn), msisdn, found[0][0]))
         if rows:
             await segment_ended(self._core, batch, self._made, OutboxRow(*rows[0]), receipt.state, receipt.error)
 

@@ -29,7 +29,7 @@ async def settle(
     False for one that has its last state, and keeps it, or that another node has taken since it was read.
     """
     query = batch.sql.outbox_settled
-    changed = await batch.execute(
+    changed = await batch.execute_together(
         query.text,
         query.params(
             new_state=state, new_due_ms=None, new_settled_ms=batch.now_ms, new_status=status or row.status,

@@ -76,6 +76,13 @@ class Batch(Protocol):
     async def execute(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run a statement in the transaction now; all its rows. What is gathered is written at the end."""
 
+    async def execute_together(self, text: str, params: Sequence[object]) -> list[tuple[Any, ...]]:
+        """As `execute`; an engine may run it before the work's turn, as one statement for all works that wait for it.
+
+        So it has to leave right whatever earlier works of the batch do after it, and the work has to ask the same
+        again if it is run again.
+        """
+
     async def execute_many(self, text: str, rows: Sequence[Sequence[object]]) -> None:
         """Run a statement once a row, now."""
 

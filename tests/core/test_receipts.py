@@ -89,9 +89,11 @@ async def test_a_receipt_without_an_id_of_another_message_is_not_ours(network: N
 async def test_of_two_messages_with_one_reference_the_newest_that_is_not_settled_is_meant(network: Network) -> None:
     first = await asked(network, "ASK first")
     # The next id is the command's, the one after it the message's.
-    network.node.store._ids._counter = (first.id & 0x3FFF) - 2
+    store = network.node.store
+    ids = store._tokens.ids if store.shared else store._ids
+    ids._counter = (first.id & 0x3FFF) - 2
     await network.pass_time(timedelta(milliseconds=1))
-    network.node.store._ids._last_ms = network.now_ms
+    ids._last_ms = network.now_ms
     second = await asked(network, "ASK second")
     assert (second.id & 0xFFFF, second.id > first.id) == (first.id & 0xFFFF, True)
     await come(network, first.id & 0xFFFF)

@@ -25,6 +25,7 @@ from vas.store.postgres_attempts import Spoiled, Touched
 from vas.store.postgres_errors import DRIVER_ERRORS, Fault, fault_of
 from vas.store.postgres_session import Session
 from vas.store.postgres_statements import PostgresStatements
+from vas.store.postgres_together import Key
 from vas.store.postgres_view import Kind, Look, Meeting, Statement, View, Wanted
 from vas.store.protocol import Work
 from vas.store.rows import DeadLetterRow, Earlier, InboxRow, JobRow, OutboxRow, SeenRow, SessionRow, TalkRow
@@ -86,11 +87,13 @@ class PostgresBatch:
             with _apart():
                 for run in runs:
                     run.proceed()
-            while looking := [run for run in runs if isinstance(run.wanted, Look)]:
-                await self._look(looking)
+            while waiting := [run for run in runs if run.waits_with_others]:
+                await self._look([run for run in waiting if isinstance(run.wanted, Look)])
+                answers = await self._together([run for run in waiting if isinstance(run.wanted, Statement)])
                 with _apart():
-                    for run in looking:
-                        run.proceed()
+                    for run in waiting:
+                        if isinstance(run.wanted, Look) or run in answers:
+                            run.proceed(answers.get(run))
             return [await self._in_turn(run) for run in runs]
         finally:
             for run in runs:
@@ -106,6 +109,7 @@ class PostgresBatch:
             answer, error = await self._answer(run)
             with _apart():
                 run.proceed(answer, error)
+        run.ended()
         if run.error is None:
             self._merge(run.view)
         elif run.executed:
@@ -114,6 +118,8 @@ class PostgresBatch:
 
     async def _answer(self, run: _Run) -> tuple[object, Exception | None]:
         if isinstance(run.wanted, Statement):
+            if (known := run.answered_before()) is not None:
+                return known, None
             run.waits_no_more()
             run.executed = True
             try:
@@ -125,6 +131,25 @@ class PostgresBatch:
         await self._settle(run.view)
         await self._look([run])
         return None, None
+
+    async def _together(self, runs: Sequence[_Run]) -> dict[_Run, list[Any]]:
+        """What they asked for, each statement once for all; without those to whom another of the same key is first."""
+        asked: dict[str, dict[Key, tuple[Sequence[Any], _Run]]] = {}
+        for run in runs:
+            assert isinstance(run.wanted, Statement)
+            text, params = run.wanted.text, run.wanted.params
+            asked.setdefault(text, {}).setdefault(self.sql.together[text].key_of(params), (params, run))
+        answers: dict[_Run, list[Any]] = {}
+        for text, some in asked.items():
+            statement = self.sql.together[text]
+            found: dict[Key, list[Any]] = {key: [] for key in sorted(some)}
+            params = statement.params([some[key][0] for key in found])
+            for row in await self.session.fetch(statement.all.text, params):
+                found[row[: len(statement.key)]].append(row[len(statement.key) :])
+            answers.update((some[key][1], rows) for key, rows in found.items())
+        for run, rows in answers.items():
+            run.answered(rows)
+        return answers
 
     async def _look(self, runs: Sequence[_Run]) -> None:
         """Read what these wait for, in a query a kind."""
@@ -234,6 +259,8 @@ class _Run:
         self._batch = batch
         self._coroutine: Coroutine[Any, Any, None] | None = None
         self._since_s = 0.0
+        self._answered: list[tuple[Statement, list[Any]]] = []
+        """What it has been told before its turn."""
         self.begin()
 
     def begin(self) -> None:
@@ -242,7 +269,8 @@ class _Run:
         self.view = View(self._batch)
         self.wanted: Wanted | None = None
         self.error: Exception | None = None
-        self.executed = False
+        self.executed = bool(self._answered)
+        self._told_again = 0
         self._coroutine = self._work.run(self.view)
 
     def proceed(self, answer: object = None, error: Exception | None = None) -> None:
@@ -264,6 +292,34 @@ class _Run:
         else:
             coroutine.close()
             self.error = ForeignAwait()
+
+    @property
+    def waits_with_others(self) -> bool:
+        return isinstance(self.wanted, Look) or (isinstance(self.wanted, Statement) and self.wanted.together)
+
+    def answered(self, rows: list[Any]) -> None:
+        """What it waits for has been done, and cannot be done again."""
+        assert isinstance(self.wanted, Statement)
+        self.waits_no_more()
+        self.executed = True
+        self._answered.append((self.wanted, rows))
+        self._told_again = len(self._answered)
+
+    def answered_before(self) -> list[Any] | None:
+        """What it was told in the run before this one; raises Spoiled if it now asks for something else."""
+        if self._told_again == len(self._answered):
+            return None
+        before, rows = self._answered[self._told_again]
+        self._told_again += 1
+        assert isinstance(self.wanted, Statement)
+        if (self.wanted.text, self.wanted.params) != (before.text, before.params):
+            raise Spoiled(f"{type(self._work).__name__} asked for something else when it ran again")
+        return rows
+
+    def ended(self) -> None:
+        """Raises Spoiled if it has not asked again for all that has been done for it."""
+        if self._told_again < len(self._answered):
+            raise Spoiled(f"{type(self._work).__name__} asked for less when it ran again")
 
     def waits_no_more(self) -> None:
         """What follows takes its own time, as a statement of its own does."""

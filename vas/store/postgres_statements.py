@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from vas.store import schema
+from vas.store.postgres_together import Together, together
 from vas.store.sql import POSTGRES, Query
 from vas.store.statements import Statements
 
@@ -86,6 +87,12 @@ class PostgresStatements(Statements):
         both = given.join(talk, and_(talk.c.shard == given.c.shard, talk.c.msisdn == given.c.msisdn))
         locked = select(talk.c.shard).select_from(both).order_by(talk.c.shard, talk.c.msisdn)
         return self._compile(locked.with_for_update(of=talk))
+
+    # -- asked by many works of a batch at once
+
+    @cached_property
+    def together(self) -> dict[str, Together]:
+        return together(self)
 
     # -- written with a batch; a row less than was given is a loss
 

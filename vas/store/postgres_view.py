@@ -9,6 +9,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from vas.errors import ForeignAwait
+from vas.store.postgres_session import storable
 from vas.store.rows import DeadLetterRow, Earlier, InboxRow, JobRow, OutboxRow, SeenRow, TalkRow
 from vas.store.statements import Statements
 from vas.unit import Document, DocumentKey
@@ -52,6 +53,8 @@ class Statement(Wanted):
     text: str
     params: Sequence[Any]
     many: bool = False
+    together: bool = False
+    """It need not wait for the works before this one, if others wait for the same."""
 
 
 class View:
@@ -132,6 +135,16 @@ class View:
 
     async def execute(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return cast("list[tuple[Any, ...]]", await Statement(text, params))
+
+    async def execute_together(self, text: str, params: Sequence[object]) -> list[tuple[Any, ...]]:
+        return cast(
+            "list[tuple[Any, ...]]", await Statement(text, tuple(map(storable, params)), together=not self.unsettled)
+        )
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something has to be done in the database before a statement of its own."""
+        return bool(self.before or self.undoable or self.cancelled)
 
     async def execute_many(self, text: str, rows: Sequence[Sequence[object]]) -> None:
         if rows:

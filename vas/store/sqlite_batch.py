@@ -112,6 +112,9 @@ class SqliteBatch:
     async def execute(self, text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return self._run(text, tuple(params)).fetchall()
 
+    async def execute_together(self, text: str, params: Sequence[object]) -> list[tuple[Any, ...]]:
+        return await self.execute(text, params)
+
     async def execute_many(self, text: str, rows: Sequence[Sequence[object]]) -> None:
         try:
             self._run_many(text, rows)
