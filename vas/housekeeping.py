@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import timedelta
 
 import structlog
@@ -94,8 +93,7 @@ class Housekeeping:
     async def stop(self) -> None:
         if self._tending is not None:
             self._tending.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._tending
+            await asyncio.gather(self._tending, return_exceptions=True)
 
     def go_on(self, work: Task) -> None:
         """There was more than one step's worth."""

@@ -18,7 +18,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from vas.calls import Calls
-from vas.cluster.asking import Asking
+from vas.cluster.asking import ASK, Asking
 from vas.cluster.grace import Grace, Links
 from vas.cluster.member import Alone, Member
 from vas.core import AccountRules, Core, PartLimits, WaitingParts
@@ -181,8 +181,8 @@ class Node:
             self.outbox.look()
         elif hint == "jobs":
             self.schedule.added(0)
-        else:
-            self.asking.told(hint)
+        elif hint.startswith(ASK):
+            self.asking.told(int(hint.removeprefix(ASK)))
 
     async def _tick(self) -> None:
         while True:
@@ -260,7 +260,7 @@ class Node:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticker
             if self._looking is not None:
-                await self._looking
+                await asyncio.gather(self._looking, return_exceptions=True)
             await self.grace.stop()
             await self.gateway.stop()
             await self.asking.stop()

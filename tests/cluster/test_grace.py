@@ -191,3 +191,21 @@ async def test_metrics_tell_how_often_and_for_how_long(world: World) -> None:
     world.passes(5)
     assert (world.value("vas_store_up"), world.value("vas_store_down_seconds_total")) == (1, 3)
     assert world.value("vas_store_outages_total") == 1
+
+
+async def test_links_that_could_not_be_moved_are_taken_up_all_the_same(world: World) -> None:
+    async def fails() -> None:
+        raise RuntimeError
+
+    world.links.moved = fails
+    world.grace.failed(FULL)
+    world.passes(GRACE_S)
+    await settled()
+    world.grace.committed()
+    await settled()
+    world.links.moved = lambda: asyncio.sleep(0)
+    world.passes(0.1)
+    await settled()
+    world.passes(0.1)
+    await settled()
+    assert world.links.done[1:] == ["taken up", "taken up"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
+from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import bindparam, select
 
@@ -15,7 +17,7 @@ from tests.postgres import Databases
 from vas.cluster import store
 from vas.cluster.line import Line
 from vas.cluster.membership import Look, Membership
-from vas.errors import StoreUnusable
+from vas.errors import StoreError, StoreUnusable
 from vas.store import schema
 from vas.store.sql import POSTGRES, compiled
 
@@ -191,3 +193,22 @@ async def test_who_was_given_up_takes_nothing(join: Join, databases: Databases, 
     one = await join("one", timedelta(minutes=1))
     databases.sql("DELETE FROM node", database=database)
     assert await store.take(one.line, one.id, "main", [0]) == []
+
+
+async def test_a_connection_that_ends_between_two_answers_is_broken_like_any_other(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = asyncpg.Connection._get_statement
+
+    async def terminated(self: asyncpg.Connection[Any], *args: Any, **options: Any) -> Any:
+        statement = await prepared(self, *args, **options)
+        self.terminate()
+        return statement
+
+    line = Line(url, "vas", LEASE.total_seconds())
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Connection, "_get_statement", terminated)
+        with pytest.raises(StoreError):
+            await store.nodes(line)
+    assert await store.nodes(line) == []
+    await line.close()

@@ -94,10 +94,10 @@ class Grace:
         """See whether it has gone while nothing was written; try it, while it is away."""
         if self._store.outage is not None:
             self._gone(self._store.outage)
+        self._move()
         if self.away is None:
             return
         self._count()
-        self._move()
         if self._store.outage is None and not self._trying and self._clock_s() >= self._tried_s + TRY_EVERY_S:
             self._trying, self._tried_s = True, self._clock_s()
             self._submit(Trial(self))
@@ -127,6 +127,9 @@ class Grace:
                     assert self.away is not None
                     log.warning("links.let_go", after_s=self._grace_s)
                     await self._links().let_go(f"unbound until the store is back: {self.away.why}")
+        except Exception:
+            log.exception("links.not_moved")
+            self._linked = False  # the next tick takes up what should be
         finally:
             self._moving = None
 

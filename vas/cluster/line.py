@@ -60,14 +60,16 @@ class Line:
                 self._hint()
             yield connection
             whole = True
-        except _BROKEN as error:
-            raise StoreError(f"the shared database: {error or type(error).__name__}") from error
+        except Exception as error:
+            # Terminated between two answers, the driver stumbles over itself, with an AttributeError.
+            if isinstance(error, _BROKEN) or (self._connection is not None and self._connection.is_closed()):
+                raise StoreError(f"the shared database: {error or type(error).__name__}") from error
+            raise
         finally:
             if timer is not None:
                 timer.cancel()
-            if not whole and self._connection is not None:
-                self._connection.terminate()
-                self._connection = None
+            if not whole:
+                self._let_go()
 
     async def _connect(self) -> asyncpg.Connection[Any]:
         within_ms = str(int(self._within_s * 1000))
@@ -84,6 +86,11 @@ class Line:
     def _told(self, *_: object) -> None:
         assert self._hint is not None
         self._hint()
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None

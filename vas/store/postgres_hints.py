@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 import asyncpg
 
 from vas.store import reaching
-from vas.store.postgres_errors import DRIVER_ERRORS
 from vas.store.postgres_flush import HINTS
 from vas.store.postgres_session import CONNECT_S, common_settings
 
@@ -38,8 +36,7 @@ class Listener:
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         # Not for the task to do, which may have been cancelled before it began.
         self._let_go()
@@ -51,7 +48,7 @@ class Listener:
                 while True:
                     await asyncio.sleep(_PING_S)
                     await connection.execute("SELECT 1", timeout=_PING_S)
-            except DRIVER_ERRORS:
+            except Exception:  # whatever it is: it would never listen again
                 self._let_go()
                 self._lost()
             await asyncio.sleep(_AGAIN_S)
