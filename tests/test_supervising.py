@@ -172,6 +172,7 @@ async def test_two_processes_are_two_nodes_of_one_database(tmp_path: Path) -> No
             await both.start()
             await until(lambda: nodes("node.joined") == {"big-1", "big-2"})
             await until(lambda: [line["event"] for line in both.log].count("platform.started") == 2)
+            assert nodes("platform.started") == nodes("account.started") == {"big-1", "big-2"}
         finally:
             await both.stop()
         assert nodes("node.left") == {"big-1", "big-2"}

@@ -41,7 +41,7 @@ class Store(Section):
     """[store]: where everything is kept, and for how long."""
 
     url: StoreUrl = Field(default="sqlite:///var/vas.db", repr=False)
-    """Address of the database; after loading, a SQLite path is absolute."""
+    """Address of the database."""
     keep: Duration = Field(default=timedelta(days=90), ge=DAY, le=3650 * DAY)
     """How long finished messages are kept."""
     seen_for: Duration = Field(default=timedelta(hours=72), ge=HOUR, le=30 * DAY)
@@ -63,7 +63,7 @@ class Admin(Section):
     listen: Listen = Address("127.0.0.1", 8080)
     """Host and port of the operations' listener."""
     first_key_file: Path = Path("var/admin.key")
-    """File of mode 0600 that the first start writes the first key to; absolute after loading."""
+    """File of mode 0600 that the first start writes the first key to."""
 
 
 class Web(Section):

@@ -26,12 +26,14 @@ async def serve(settings: Settings, node: str = "", listen: Address | None = Non
     """The platform, until SIGINT or SIGTERM; `node` and `listen` as vas.assembly.Installation has them."""
     configure_logs(settings)
     installation = Installation(settings, node=node, listen=listen)
+    if name := installation.node.member.name:
+        # On every line, since several nodes may log to one place.
+        structlog.contextvars.bind_contextvars(node=name)
     stopping = stop_signal()
     await installation.start()
     collect_seldom()
     try:
-        named = {"node": installation.node.member.name} if installation.node.member.name else {}
-        log.info("platform.started", admin=installation.admin_address, accounts=list(settings.accounts), **named)
+        log.info("platform.started", admin=installation.admin_address, accounts=list(settings.accounts))
         assert installation.over is not None
         ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stopping.wait()), installation.over]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -72,7 +72,7 @@ async def _known(request: web.Request, name: str) -> NodeNow:
     for node in await request.app[DESK].nodes.all():
         if node.name == name:
             return node
-    raise Problem(HTTPStatus.NOT_FOUND, "There is no such node.")
+    raise Problem(HTTPStatus.NOT_FOUND, f"There is no node {name!r}; GET /admin/v1/nodes, or `vas nodes`, lists them.")
 
 
 def _shown(node: NodeNow) -> NodeStatus:

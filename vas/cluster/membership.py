@@ -182,7 +182,7 @@ class Membership:
         look = Look(await store.nodes(self.line), await store.leases(self.line))
         if self._may_give_up and any(node.left_ms < 0 for node in look.nodes):
             for name in await store.give_up(self.line):
-                log.warning("node.given_up", node=name)
+                log.warning("node.given_up", other=name)
                 self.metrics.given_up.inc()
             look = Look(await store.nodes(self.line), await store.leases(self.line))
         return look

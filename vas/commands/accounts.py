@@ -20,12 +20,12 @@ BY_HAND = "by hand, from the command line"
 """Reason of an order that gave none."""
 _COLOURS = {"running": "green", "bound": "green", "draining": "yellow", "stopped": "yellow"}
 
-accounts_app = typer.Typer(help="The SMSC accounts of the running platform.", invoke_without_command=True)
+accounts_app = typer.Typer(invoke_without_command=True)
 
 
 @accounts_app.callback()
 def accounts(context: typer.Context, url: Url = "", key_file: KeyFile = None, config: Config = CONFIG) -> None:
-    """Show every SMSC account: its state, its binds, its pace, what waits."""
+    """Show the SMSC accounts of a running platform: state, binds, pace, what waits."""
     with plain_errors():
         if context.invoked_subcommand is None:
             asked = desk(url, key_file, config)

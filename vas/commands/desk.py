@@ -51,7 +51,9 @@ class Desk:
 
     def _ask(self, path: str, body: bytes | None) -> Any:
         if not self._url.startswith(("http://", "https://")):
-            raise VasError(f"{self._url!r} is no address; try --url http://127.0.0.1:8080")
+            raise VasError(
+                f"{self._url!r} is no address; try --url http://{self._url.partition('://')[2] or self._url}"
+            )
         request = Request(self._url + path, body, {"Content-Type": "application/json"})  # noqa: S310 - checked above
         request.add_header("Authorization", f"Bearer {self._key}")
         try:

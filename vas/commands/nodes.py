@@ -19,12 +19,12 @@ from vas.errors import VasError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}").fullmatch
 
-nodes_app = typer.Typer(help="The nodes that share the database.", invoke_without_command=True)
+nodes_app = typer.Typer(invoke_without_command=True)
 
 
 @nodes_app.callback()
 def nodes(context: typer.Context, url: Url = "", key_file: KeyFile = None, config: Config = CONFIG) -> None:
-    """Show every node: its version, since when it runs, its lease, its binds. Any of them can be asked."""
+    """Show the nodes that share the database: version, start in local time, lease, binds. Any of them can be asked."""
     with plain_errors():
         if context.invoked_subcommand is None:
             _show(desk(url, key_file, config).get("/admin/v1/nodes"))

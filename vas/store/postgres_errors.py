@@ -32,6 +32,7 @@ _WHAT_TO_DO = {
     "53300": "it has no connection left: raise max_connections, or stop who has them",
     "28P01": "check the password in store.url",
     "28000": "check the user in store.url, and the server's pg_hba.conf",
+    "42501": "GRANT it, or run `vas db upgrade` as the role of store.url; see docs/operations.md",
     "3D000": "make the database, or correct store.url",
     "25006": "it is a standby, or read only: name the primary in store.url, or all servers",
     "57014": "it was too slow, or something held a lock for too long: look at pg_stat_activity",
