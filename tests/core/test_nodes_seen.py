@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -176,6 +177,20 @@ async def test_a_copy_of_which_nobody_knows_in_time_is_to_come_again(nodes: Node
     await saved(a)
     assert await told(b, pay(b, other, ordinal=2)) == ROK
     assert (await purse(b)).spent == 2
+
+
+async def test_a_look_that_hangs_keeps_nobody_waiting_past_their_time(
+    nodes: Nodes, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await nodes.start(service, accounts=QUICK), await nodes.start(service, accounts=QUICK)
+    peer(a, alive=True)
+
+    async def hangs(text: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        raise await asyncio.Future()
+
+    await told(a, pay(a, opened(a)))
+    monkeypatch.setattr(b.node.store, "read", hangs)
+    assert await told(b, pay(b, opened(b))) == RX_T_APPN
 
 
 async def test_an_answer_that_absorbed_a_copy_is_judged_by_the_session_of_that_copy(a: Network, b: Network) -> None:

@@ -23,14 +23,14 @@ from vas.unit import Batch
 log = structlog.get_logger()
 LOOK_EVERY_S = 0.05
 TELL_EVERY_S = 0.3
-HINT = "ask "
+ASK = "ask "
+"""How the hint begins that names a session."""
 
 
 class Waiter(NamedTuple):
     ordinal: int
-    until_s: float
-    """By time.monotonic()."""
-    found: asyncio.Future[bool | None]
+    found: asyncio.Future[bool]
+    """Cancelled when nobody waits for it any more."""
 
 
 class Asking:
@@ -52,16 +52,20 @@ class Asking:
         """
         if self._core.sessions.knows(session):
             return await self._own(session)
-        found: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+        found: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         waiters = self._waiting.setdefault(session, [])
-        waiters.append(Waiter(ordinal, until_s, found))
+        waiters.append(Waiter(ordinal, found))
         if len(waiters) == 1:
             self._begin(self._watch(session, waiters))
-        return await found
+        try:
+            # A look may take longer: its connection may be one that nothing answers on any more.
+            async with asyncio.timeout(until_s - time.monotonic()):
+                return await found
+        except TimeoutError:
+            return None
 
-    def told(self, hint: str) -> None:
+    def told(self, session: int) -> None:
         """Another node wants to know about a session: find out and write it down, if it is this node's."""
-        session = int(hint.removeprefix(HINT))
         if self._core.sessions.knows(session) and session not in self._asked:
             self._asked.add(session)
             self._begin(self._answer(session))
@@ -106,15 +110,13 @@ class Asking:
                     self._submit(Tell(session))
                 await asyncio.sleep(LOOK_EVERY_S)
                 confirmed, alive = await self._now(session)
-                for waiter in list(waiters):
+                for waiter in waiters:
                     arrived = waiter.ordinal <= confirmed
-                    if arrived or not alive or time.monotonic() >= waiter.until_s:
-                        waiters.remove(waiter)
-                        waiter.found.set_result(True if arrived else None if alive else False)
+                    if (arrived or not alive) and not waiter.found.done():
+                        waiter.found.set_result(arrived)
+                waiters[:] = [waiter for waiter in waiters if not waiter.found.done()]
         finally:
             del self._waiting[session]
-            for waiter in waiters:
-                waiter.found.set_result(None)
 
     async def _now(self, session: int) -> tuple[int, bool]:
         """Up to where its answers have arrived, and whether it goes on."""
@@ -133,7 +135,7 @@ class Tell:
         self._session = session
 
     async def run(self, batch: Batch) -> None:
-        batch.hints.add(f"{HINT}{self._session}")
+        batch.hints.add(f"{ASK}{self._session}")
 
     def committed(self) -> None: ...
     def lost(self, error: Exception) -> None: ...

@@ -127,12 +127,11 @@ class PostgresStore:
 
     async def close(self) -> None:
         await self._listener.stop()
-        for task in (self._reaching, self._probing):
-            if task is not None:
+        async with self._writing:  # the last batch may yet find that the database is gone
+            tasks = [task for task in (self._reaching, self._probing) if task is not None]
+            for task in tasks:
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-        async with self._writing:
+            await asyncio.gather(*tasks, return_exceptions=True)
             if self._session is not None:
                 await self._session.close()
                 self._session = None
@@ -220,7 +219,7 @@ class PostgresStore:
         """COMMIT; raises unless the batch is there."""
         try:
             done = await session.commit(self.sql.commit(batch.key, batch.token), until_s)
-        except DRIVER_ERRORS as error:
+        except Exception as error:
             if not session.closed and getattr(error, "severity", "") == "ERROR":
                 await self._undone(session, error, Touched())
             await self._look(batch, error)
@@ -252,7 +251,7 @@ class PostgresStore:
         try:
             async with asyncio.timeout(CONNECT_S):
                 await session.script(["ROLLBACK"])
-        except DRIVER_ERRORS as error:
+        except Exception as error:
             self._gone(session, error)
 
     async def _look(self, batch: Unknown, error: BaseException) -> None:
@@ -265,7 +264,7 @@ class PostgresStore:
         try:
             async with asyncio.timeout(CONNECT_S):
                 self._session, there = await self._connect()
-        except (*DRIVER_ERRORS, StoreUnusable) as again:
+        except Exception as again:
             self._down(again)
             raise CommitUnknown(str(explained(error, self._where))) from error
         if not there:
@@ -300,12 +299,15 @@ class PostgresStore:
                 async with asyncio.timeout(self._commit_timeout.total_seconds() + CONNECT_S):
                     unknown = self._unknown
                     self._session, there = await self._connect()
-            except (*DRIVER_ERRORS, StoreUnusable) as error:
+            except Exception as error:  # whatever it is: nobody else would ever reach it
                 assert self.outage is not None
                 self.outage = self.outage._replace(why=str(explained(error, self._where)))
             else:
                 if there and unknown is not None:
                     self._revive(unknown)
+                if self._readers is not None:
+                    # On those that there were nothing may ever answer.
+                    await self._readers.expire_connections()
                 self.outage = None
                 return
 
@@ -326,7 +328,7 @@ class PostgresStore:
             try:
                 async with asyncio.timeout(CONNECT_S):
                     await session.script(["SELECT 1"])
-            except DRIVER_ERRORS as error:
+            except Exception as error:
                 self._gone(session, error)
 
     def _heard(self, pid: int, hint: str) -> None:
