@@ -18,7 +18,7 @@ from gateway.accounts.lanes import Lane
 from gateway.dialects.status import RINVPASWD, RINVSYSID, status_name
 from gateway.links import tls
 from gateway.links.counters import Counters
-from gateway.links.link import NO_RESPONSE, Link
+from gateway.links.link import HELD_SECONDS, NO_RESPONSE, Link
 from gateway.links.outbind import OutbindListener
 from gateway.links.session_rules import BindType, LinkState
 from gateway.pdus.pdu import DataSm, DeliverSm
@@ -164,6 +164,7 @@ class Bind:
         loop = asyncio.get_running_loop()
         pause = self._settings.reconnect_first
         while True:
+            await self._may_bind()
             began = loop.time()
             status = await self._connect()
             if not self.tried.done():
@@ -180,6 +181,12 @@ class Bind:
             if self._listener is None or status == NO_CONNECTION:  # an SMSC that calls us comes when it wants
                 await asyncio.sleep(wait.total_seconds() * random.uniform(0.5, 1.0))
             self._reconnects += 1
+
+    async def _may_bind(self) -> None:
+        """While nothing may be sent another node may have this connection: ours would be one too many."""
+        while not self.may_send():
+            self._failed("not bound while nothing may be sent")
+            await asyncio.sleep(HELD_SECONDS)
 
     async def _connect(self) -> int:
         """One connection from beginning to end; the status of its bind."""

@@ -167,3 +167,18 @@ async def test_a_gateway_that_is_cut_off_gives_back_what_waits_and_says_no_word(
     assert peer.of(smpp.Unbind) == []
     await beside.gateway.stop()
     assert peer.of(smpp.Unbind) == []
+
+
+async def test_a_connection_that_another_node_may_have_is_not_made_again(peer: Peer, beside: Beside) -> None:
+    send = await beside.start(beside.settings())
+    await beside.gateway.share("main", [0])
+    (await peer.bound()).transport.abort()
+    beside.may = False
+    await until(lambda: beside.bound() == 0)
+    await asyncio.sleep(0.3)  # more than ten pauses before another attempt
+    assert (len(peer.connections), beside.bound()) == (1, 0)
+    [bind] = beside.gateway.binds()
+    assert bind.last_error == "not bound while nothing may be sent"
+    beside.may = True
+    await until(lambda: beside.bound() == 1)
+    assert (await send.result(send())).outcome is SendOutcome.SENT
