@@ -95,17 +95,26 @@ async def _forget(
             await _purge(connection, rest, log, oldest)
 
 
+_DONE_BY_ANOTHER = (
+    *(asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError),
+    asyncpg.UndefinedTableError,
+)
+"""How a node is told that another one is making, or has just dropped, what it wanted to."""
+
+
 @contextmanager
 def _noting(table: str, log: str, put_off: list[str]) -> Iterator[None]:
     """Note why something could not be done now, and go on; if another node was before us, there is nothing to note."""
     try:
         yield
-    except (asyncpg.DuplicateTableError, asyncpg.UniqueViolationError, asyncpg.UndefinedTableError):
+    except _DONE_BY_ANOTHER:
         pass
     except asyncpg.CheckViolationError:
         put_off.append(f"{table}: {log}_rest has rows of that day, which stay there")
     except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
         put_off.append(f"{table}: {log} is in use by a long transaction")
+    except asyncpg.InternalServerError as error:  # so PostgreSQL calls it when two drop one partition at once
+        put_off.append(f"{table}: {error}")
     except asyncpg.InsufficientPrivilegeError as error:
         put_off.append(f"{table}: {error}: make the role the tables' owner, or run `vas db upgrade` as the owner")
 
