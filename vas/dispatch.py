@@ -176,6 +176,9 @@ class Dispatch:
         except StoreError as error:
             self._grace.failed(error)
             outcomes = [error] * len(tasks)
+        except Exception as error:  # a work that never hears how it ended is waited for for ever
+            log.exception("batch.failed")
+            outcomes = [error] * len(tasks)
         took_s = time.perf_counter() - began
         self._size.took(took_s, len(tasks))
         self._core.metrics.commit_seconds.observe(took_s)

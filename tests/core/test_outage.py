@@ -133,3 +133,25 @@ async def test_what_was_sent_meanwhile_is_written_down_when_the_store_is_back_an
         assert [message.text for message in network.sent] == ["note a"]
         assert await rows(network, "SELECT state, due_ms FROM outbox") == [("sent", None)]
         assert network.phone(LAN).texts == []
+
+
+async def test_every_work_hears_of_its_end_however_the_engine_fails(
+    toy: Toy, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with toy.network(service) as network:
+
+        async def stumbles(works: Sequence[Work]) -> list[Exception | None]:
+            raise RuntimeError("a driver's own")
+
+        outbox = network.node.outbox
+        with monkeypatch.context() as patched:
+            patched.setattr(network.node.store, "commit", stumbles)
+            outbox.wake_at(0, 0)
+            outbox.tick()
+            assert outbox.busy
+            assert await asyncio.gather(*send(network, "NOTE a", "NOTE b")) == [RX_T_APPN] * 2
+            assert not outbox.busy
+            assert network.node.dispatch.unfinished == 0
+        assert await asyncio.gather(*send(network, "NOTE c")) == [ROK]
+        await network.settled()
+        assert (await purse(network)).notes == ("c",)

@@ -154,6 +154,38 @@ async def test_what_was_found_to_be_there_is_not_forgotten_if_the_connection_is_
         assert store.revived is not None
 
 
+@pytest.mark.parametrize("looked", [True, False], ids=["while it looks", "while it is reached again"])
+async def test_it_is_reached_again_whatever_the_driver_raises(url: str, looked: bool) -> None:
+    async with behind_a_proxy(url) as (store, proxy):
+        swallow(proxy, onward=False, then=cut_for_a_moment(proxy) if looked else proxy.cut)
+        load, stumbles = store._tokens.load, [AttributeError()]
+
+        async def stumbles_once(session: Session) -> None:
+            if stumbles:
+                raise stumbles.pop()
+            await load(session)
+
+        store._tokens.load = stumbles_once  # type: ignore[method-assign]
+        with pytest.raises(CommitUnknown):
+            await store.commit([note(LAN, "1")])
+        proxy.heal()
+        await until(lambda: store.outage is None)
+        assert not stumbles
+        await raises_nothing(store.commit([note(LAN, "2")]))
+
+
+async def test_once_it_is_closed_nobody_tries_to_reach_it_any_more(url: str) -> None:
+    async with behind_a_proxy(url, commit_timeout=timedelta(seconds=0.5)) as (store, proxy):
+        proxy.stall()
+        committing = asyncio.create_task(store.commit([note(LAN, "1")]))
+        await asyncio.sleep(0.1)
+        await store.close()
+        with pytest.raises(StoreError):
+            await committing
+        assert store._reaching is not None
+        assert store._reaching.done()
+
+
 async def test_what_nobody_could_look_at_and_is_not_there_is_simply_refused(url: str) -> None:
     async with behind_a_proxy(url) as (store, proxy):
         swallow(proxy, onward=True, then=proxy.cut)

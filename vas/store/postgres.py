@@ -10,7 +10,6 @@ its own there; a new connection that asks for the row waits until the old transa
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -278,10 +277,10 @@ class PostgresStore:
     # -- without the database
 
     def _gone(self, session: Session, error: BaseException) -> None:
-        session.terminate()
         if self._session is session:
             self._session = None
             self._down(error)
+        session.terminate()
 
     def _down(self, error: BaseException) -> None:
         """Refuse everything at once, and try to reach the database until it is there."""
