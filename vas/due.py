@@ -23,6 +23,8 @@ SCAN = 1_000
 """Rows loaded from the store at a time."""
 LOOK_EVERY_MS = 1_000
 """How often a node looks for messages that are nobody's, if no other tells it of some."""
+FRESH_MS = 3 * LOOK_EVERY_MS
+"""What became due so lately is looked at first where much waits that a node cannot send."""
 NEVER_MS = 1 << 62
 
 
@@ -81,24 +83,29 @@ class ScanDue:
 class TakeDue(ScanDue):
     """The same where nodes share the database: takes what is nobody's, as far as this node can send it now.
 
-    Its `place` is where the next look begins; each begins anew when the last one has seen all.
+    Its `place` is where the next look begins; each begins anew when the last one has seen all. Where more waits that
+    this node cannot send than one look reads, the next one is later, and what has just become due is seen all the same.
     """
 
     async def run(self, batch: Batch) -> None:
         self.ready, self.made, self._taken = [], Made(), []
-        look = batch.sql.outbox_nobodys
-        after_ms, after_id = self.began_at
-        rows = await batch.execute(
-            look.text, look.params(after_ms=after_ms, after_id=after_id, now_ms=batch.now_ms, most=SCAN)
-        )
-        found = [OutboxRow._make(row) for row in rows]
+        self.next_due_ms, self.place = batch.now_ms + LOOK_EVERY_MS, (0, 0)
+        found = await self._nobodys(batch, self.began_at)
+        more = len(found) == SCAN
+        if more:
+            assert found[-1].due_ms is not None
+            self.place = found[-1].due_ms, found[-1].id
+            found += await self._nobodys(batch, max(self.place, (batch.now_ms - FRESH_MS, 0)))
         for row in await self._take(batch, [row.id for row in found if self._wanted(row, batch.now_ms)]):
             self._taken.append(row.id)
             await self._look(batch, row)
-        self.next_due_ms, self.place = batch.now_ms + LOOK_EVERY_MS, (0, 0)
-        if len(found) == SCAN:
-            assert found[-1].due_ms is not None
-            self.next_due_ms, self.place = batch.now_ms, (found[-1].due_ms, found[-1].id)
+        if more and self._taken:
+            self.next_due_ms = batch.now_ms
+
+    async def _nobodys(self, batch: Batch, after: tuple[int, int]) -> list[OutboxRow]:
+        look = batch.sql.outbox_nobodys
+        params = look.params(after_ms=after[0], after_id=after[1], now_ms=batch.now_ms, most=SCAN)
+        return [OutboxRow._make(row) for row in await batch.execute(look.text, params)]
 
     def _wanted(self, row: OutboxRow, now_ms: int) -> bool:
         if row.id in self._in_flight:

@@ -97,13 +97,23 @@ class Waiting:
             ids = (str(message.id),) if outcome is SendOutcome.SENT else ()
             done(SendResult(outcome, moment(self.network.now_ms), ACCOUNT, 1, ids))
 
+    def end_with(self, *ids: tuple[str, ...]) -> None:
+        """All are sent; the SMSC's ids of the segments of each."""
+        for given, done in zip(ids, self._done, strict=True):
+            done(SendResult(SendOutcome.SENT, moment(self.network.now_ms), ACCOUNT, len(given), given))
 
-async def receive(network: Network, smsc_id: str, state: ReceiptState = ReceiptState.DELIVERED) -> None:
-    """A receipt of a message to Mai."""
-    answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    receipt = Receipt(ACCOUNT, 0, 0, moment(network.now_ms), smsc_id, MAI_NUMBER.digits, state)
-    network.node.dispatch.receive_receipt(receipt, answered.set_result)
-    assert await answered == ROK
+
+async def receive(network: Network, *smsc_ids: str) -> None:
+    """Receipts of messages to Mai, all in one batch: each is delivered."""
+    answers = []
+    for smsc_id in smsc_ids:
+        answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        receipt = Receipt(
+            ACCOUNT, 0, 0, moment(network.now_ms), smsc_id, MAI_NUMBER.digits, ReceiptState.DELIVERED
+        )
+        network.node.dispatch.receive_receipt(receipt, answered.set_result)
+        answers.append(answered)
+    assert await asyncio.gather(*answers) == [ROK] * len(smsc_ids)
     await network.settled()
 
 
@@ -142,6 +152,44 @@ async def test_what_nobody_can_carry_waits_for_who_can_first(a: Network, b: Netw
     await rest(b, a)
     assert a.phone(MAI).texts == ["note 0", "note 1", "note 2"]
     assert b.sent == []
+
+
+async def test_who_can_send_nothing_reads_a_part_of_much_once_a_second(
+    a: Network, b: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vas.due.SCAN", 4)
+    carrying_nothing(a)
+    carrying_nothing(b)
+    await send(a, "MANY 10")
+    a.now_ms += 5_000
+    asked: set[str] = set()
+
+    def carries(message: Outbound) -> bool:
+        asked.add(message.text)
+        return False
+
+    a.carries = carries
+    seen = []
+    for _ in range(3):
+        asked.clear()
+        await a.pass_time(timedelta(seconds=1))
+        await a.pass_time(timedelta(milliseconds=100))
+        seen.append(len(asked))
+    assert sorted(seen) == [2, 4, 4]
+
+
+async def test_what_becomes_due_now_leaves_though_much_waits_that_cannot(
+    a: Network, b: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vas.due.SCAN", 4)
+    carrying_nothing(a)
+    carrying_nothing(b)
+    await send(a, "MANY 30")
+    await send(a, "LATER fresh")
+    a.carries = lambda message: message.text == "note fresh"
+    await a.pass_time(timedelta(seconds=59))
+    await rest(a)
+    assert [message.text for message in a.sent] == ["note fresh"]
 
 
 async def test_what_waits_for_its_hour_leaves_once_whichever_node_it_is_from(a: Network, b: Network) -> None:
@@ -341,6 +389,36 @@ async def test_receipts_without_ids_of_a_long_message_meet_at_the_same_moment(a:
         reference = a.sent[-1].id & 0xFFFF
         await asyncio.gather(without_id(a, reference), without_id(b, reference))
     assert (await purse(a)).notes == tuple(f"{number} delivered" for number in range(20))
+
+
+@pytest.mark.parametrize(
+    ("at_a", "at_b", "held"),
+    [
+        pytest.param("123456", "654321", "receipt WHERE smsc_id = '2'", id="the same receipts"),
+        pytest.param("123", "456", "outbox WHERE smsc_ids = '2 5'", id="receipts of the same messages"),
+    ],
+)
+async def test_two_nodes_with_receipts_in_opposite_orders_never_wait_for_each_other(
+    toy: Toy, a: Network, b: Network, at_a: str, at_b: str, held: str
+) -> None:
+    sending = Waiting(a)
+    for number in range(3):
+        await send_without_waiting(a, f"SEND {number}")
+    sending.end_with(("1", "6"), ("2", "5"), ("3", "4"))
+    await a.settled()
+    errors: list[BaseException | None] = []
+    for network in (a, b):
+        connection_of(network).add_query_logger(lambda query: errors.append(query.exception))
+    other = await asyncpg.connect(toy.engine.url(toy.folder))
+    async with other.transaction():
+        # Each of the two has what it could have by then, and wants the one in the middle.
+        await other.execute(f"SELECT 1 FROM {held} FOR UPDATE")  # noqa: S608
+        receiving = [asyncio.ensure_future(receive(a, *at_a)), asyncio.ensure_future(receive(b, *at_b))]
+        await waits_for_a_lock(other, how_many=2)
+    await other.close()
+    await asyncio.gather(*receiving)
+    assert [error for error in errors if isinstance(error, asyncpg.DeadlockDetectedError)] == []
+    assert sorted((await purse(a)).notes) == [f"{number} delivered" for number in range(3)]
 
 
 async def test_the_parts_of_a_long_message_meet_from_two_nodes(a: Network, b: Network) -> None:
