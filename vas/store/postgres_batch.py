@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from vas.errors import ForeignAwait
+from vas.errors import ForeignAwait, StoreError
 from vas.messages import mask
 from vas.store import postgres_flush
 from vas.store.ids import Ids, shard_of
@@ -112,6 +112,8 @@ class PostgresBatch:
         run.ended()
         if run.error is None:
             self._merge(run.view)
+        elif isinstance(run.error, StoreError):
+            raise run.error
         elif run.executed:
             raise Spoiled from run.error
         return run.error

@@ -19,7 +19,10 @@ class Work(Protocol):
     """Something that runs inside a batch's transaction and is told how the batch ended."""
 
     def run(self, batch: Batch) -> Coroutine[Any, Any, None]:
-        """Awaits only the batch, directly or through a context. May be run again if the batch failed."""
+        """Awaits only the batch, directly or through a context. May be run again if the batch failed.
+
+        If it raises StoreError, nothing of the whole batch is written.
+        """
 
 
 class Task(Work, Protocol):
