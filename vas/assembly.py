@@ -19,6 +19,7 @@ from gateway.adapter import SmppGateway
 from vas import admin
 from vas.accounts import SmscAccounts, account_rules, account_settings, routes, ussd_dialects
 from vas.cluster.binds import Binds
+from vas.cluster.member import NODE_NAME
 from vas.cluster.membership import Membership
 from vas.cluster.nodes import NoNodes, SharingNodes
 from vas.cluster.store import NUMBERS
@@ -43,7 +44,6 @@ HANDED_OVER_WITHIN_S = 25.0
 """For the other nodes to have taken the binds of one that stops: an SMSC may take twice its timer to unbind."""
 ANEW_TRIES, ANEW_EVERY_S = 30, 1.0
 """To join again, before it is left to whoever started the process."""
-NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}").fullmatch
 _ORDERS: dict[str, admin.AccountOrder] = {"draining": "drain", "stopped": "stop"}
 """What brings an account into a state that it does not have by itself."""
 SERVICES = "vas.services"
@@ -255,7 +255,7 @@ class Installation:
 
 
 def _node_name(name: str) -> str:
-    if not NODE_NAME(name):
+    if not re.fullmatch(NODE_NAME, name):
         raise ConfigError(f"--node {name}: a node's name has letters, digits, dots and hyphens, and 63 of them at most")
     return name
 

@@ -16,7 +16,9 @@ from vas.messages import Msisdn
 
 SQLITE_FILE = re.compile(r"sqlite:///(?!:memory:)(?P<path>[^?]+)").fullmatch
 _HOST = r"(?:[^/?#@:,\[\]\s]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
-_DISTANT = re.compile(rf"postgresql://(?:[^/?#\s]*@)?(?P<hosts>{_HOST}(?:,{_HOST})*)/[^/?#@\s]+(?:\?\S*)?").fullmatch
+_DISTANT = re.compile(
+    rf"postgresql://(?:[^/?#@\[\]\s]*@)?(?P<hosts>{_HOST}(?:,{_HOST})*)/[^/?#@\s]+(?:\?\S*)?"
+).fullmatch
 _ONE_THAT_WRITES = re.compile(r"[?&]target_session_attrs=(read-write|primary)(&|$)").search
 
 
@@ -78,8 +80,8 @@ def _store_url(url: str) -> str:
     distant = _DISTANT(url)
     if not (SQLITE_FILE(url) or distant):
         raise ValueError(
-            'must be "sqlite:///PATH" or "postgresql://USER:PASSWORD@HOST/DATABASE", where a password spells / ? # % '
-            "and spaces %2F %3F %23 %25 %20"
+            'must be "sqlite:///PATH" or "postgresql://USER:PASSWORD@HOST/DATABASE", where a password spells '
+            "@ / ? # [ ] % and spaces %40 %2F %3F %23 %5B %5D %25 %20"
         )
     if distant and "," in distant["hosts"] and not _ONE_THAT_WRITES(url):
         raise ValueError("several hosts need ?target_session_attrs=read-write: else a standby may be taken")

@@ -14,11 +14,12 @@ from vas.admin.audit import record
 from vas.admin.authentication import DESK
 from vas.admin.problems import Problem
 from vas.admin.values import Model, written_as
+from vas.cluster.member import NODE_NAME
 from vas.cluster.nodes import NodeNow
 
 NodeName = Annotated[
     str,
-    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"),
+    Field(pattern=f"^{NODE_NAME}$"),
     written_as("must be the name of a node, such as that of its host"),
 ]
 

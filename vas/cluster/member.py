@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+NODE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+"""As in the name of a host; an underscore is taken, too."""
+
 
 class Member(Protocol):
     """One run of a node. Its row in `node` is the fence: who has no row writes nothing, and owns nothing."""

@@ -12,12 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vas.cluster.member import NODE_NAME
 from vas.commands import plain_errors
 from vas.commands.accounts import BY_HAND, CONFIG, was_typed
 from vas.commands.desk import Config, KeyFile, Url, Why, desk
 from vas.errors import VasError
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}").fullmatch
 
 nodes_app = typer.Typer(invoke_without_command=True)
 
@@ -46,7 +45,7 @@ def undrain(name: str, reason: Why = BY_HAND, url: Url = "", key_file: KeyFile =
 
 def _order(name: str, order: str, reason: str, url: str, key_file: Path | None, config: Path) -> None:
     with plain_errors():
-        if not _NAME(name):
+        if not re.fullmatch(NODE_NAME, name):
             raise VasError(f"{name!r} is no name of a node; `vas nodes` lists them")
         _show([desk(url, key_file, config).post(f"/admin/v1/nodes/{name}/{order}", {"reason": reason})])
 
