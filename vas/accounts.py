@@ -69,13 +69,14 @@ def ussd_dialects(settings: Settings) -> dict[str, Dialect]:
     return {name: derived(dialect.like, dialect.changes) for name, dialect in settings.ussd_dialects.items()}
 
 
-def configure_logs(settings: Settings) -> None:
-    """Log to standard error as [log] says."""
+def configure_logs(settings: Settings, node: str = "") -> None:
+    """Log to standard error as [log] says, in the name of a node."""
     logs.configure(
         level=settings.log.level,
         json=settings.log.format == "json",
         bodies=settings.log.bodies,
         stream=sys.stderr.buffer,
+        node=node,
     )
 
 
@@ -135,7 +136,7 @@ class SmscAccounts:
             return Reloaded(tuple(changes), failed=tuple(failed))
 
     async def _apply(self, settings: Settings) -> list[str]:
-        configure_logs(settings)
+        configure_logs(settings, self._node.member.name)
         # Before the first command can come by a new account, and for as long as one may come by an old one.
         self._rules.update(account_rules(settings))
         failed = await self._gateway().apply(account_settings(settings), ussd_dialects(settings), routes(settings))

@@ -32,16 +32,18 @@ def mask_digits(text: str) -> str:
     return _LONG_RUN.sub(lambda run: mask(run.group()), text)
 
 
-def configure(*, level: str, json: bool, bodies: bool, stream: BinaryIO) -> None:
+def configure(*, level: str, json: bool, bodies: bool, stream: BinaryIO, node: str = "") -> None:
     """Set up structlog, and lead the standard library's loggers into it.
 
-    `level` is the name of the least level that is logged; `bodies` lets the texts of messages through.
+    `level` is the name of the least level that is logged; `bodies` lets the texts of messages through; `node` stands
+    on every line, since several nodes may log to one place.
     """
     least = _LEVELS[level.upper()]
     keep = frozenset[str]() if bodies else BODIES
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            *([_Origin(node)] if node else ()),
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             _Discretion(keep),
@@ -66,6 +68,17 @@ def _console(*, colours: bool) -> tuple[Processor, ...]:
         return str(line).encode()
 
     return structlog.dev.ConsoleRenderer(colors=colours), encode
+
+
+class _Origin:
+    """The processor that says which node it is. Not by contextvars: what an SMSC begins has an empty context."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event.setdefault("node", self._node)
+        return event
 
 
 class _Discretion:

@@ -26,9 +26,7 @@ async def serve(settings: Settings, node: str = "", listen: Address | None = Non
     """The platform, until SIGINT or SIGTERM; `node` and `listen` as vas.assembly.Installation has them."""
     configure_logs(settings)
     installation = Installation(settings, node=node, listen=listen)
-    if name := installation.node.member.name:
-        # On every line, since several nodes may log to one place.
-        structlog.contextvars.bind_contextvars(node=name)
+    configure_logs(settings, installation.node.member.name)  # Again, now that it has one.
     stopping = stop_signal()
     await installation.start()
     collect_seldom()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import io
 import logging
 from datetime import UTC, datetime
@@ -98,6 +99,15 @@ def test_the_console_shows_the_same_without_colours_where_nobody_looks() -> None
     assert "84912•••678" in line
     assert "my secret" not in line
     assert "\x1b" not in line
+
+
+def test_every_line_of_a_node_names_it_whatever_the_context() -> None:
+    out = io.BytesIO()
+    logs.configure(level="info", json=True, bodies=False, stream=out, node="north")
+    contextvars.Context().run(structlog.get_logger().info, "smpp.bound")
+    logging.getLogger("aiohttp.server").error("failed")
+    structlog.get_logger().info("process.ended", node="south")
+    assert [orjson.loads(line)["node"] for line in out.getvalue().splitlines()] == ["north", "north", "south"]
 
 
 def test_less_than_the_level_is_not_logged() -> None:
