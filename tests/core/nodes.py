@@ -70,7 +70,8 @@ class Nodes:
         member = Joined(toy.engine, toy.folder, next(self._names))
 
         def store(clock_ms: Callable[[], int]) -> PostgresStore:
-            return PostgresStore(toy.engine.url(toy.folder), clock_ms=clock_ms, member=member)
+            url = toy.engine.url(toy.folder)
+            return PostgresStore(url, clock_ms=clock_ms, member=member, commit_timeout=timedelta(seconds=20))
 
         return toy.network(*services, member=member, store=store, **options)
 

@@ -8,15 +8,18 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.core.nodes import Nodes, died, member, nodes_of, rest, told
 from tests.core.toys import CODE, LAN, MAI, MAI_NUMBER, Toy, inbound, noted, offer, purse, rows
+from tests.store.works import waits_for_a_lock
 from vas import Context, Outcome, Reply, Service, Talk
 from vas.errors import Refused
 from vas.messages import ROK, Outbound, Receipt, ReceiptState, SendOutcome, SendResult, UssdTurn
 from vas.recalling import cancel_queued, sent_row
 from vas.store.ids import moment
+from vas.store.postgres import PostgresStore
 from vas.testing import ACCOUNT, Network, cut_into
 
 pytestmark = pytest.mark.only_on("postgres", "nodes share no file")
@@ -108,9 +111,7 @@ async def receive(network: Network, *smsc_ids: str) -> None:
     answers = []
     for smsc_id in smsc_ids:
         answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        receipt = Receipt(
-            ACCOUNT, 0, 0, moment(network.now_ms), smsc_id, MAI_NUMBER.digits, ReceiptState.DELIVERED
-        )
+        receipt = Receipt(ACCOUNT, 0, 0, moment(network.now_ms), smsc_id, MAI_NUMBER.digits, ReceiptState.DELIVERED)
         network.node.dispatch.receive_receipt(receipt, answered.set_result)
         answers.append(answered)
     assert await asyncio.gather(*answers) == [ROK] * len(smsc_ids)
@@ -408,13 +409,15 @@ async def test_two_nodes_with_receipts_in_opposite_orders_never_wait_for_each_ot
     await a.settled()
     errors: list[BaseException | None] = []
     for network in (a, b):
-        connection_of(network).add_query_logger(lambda query: errors.append(query.exception))
+        store = network.node.store
+        assert isinstance(store, PostgresStore) and store._session is not None
+        store._session.connection.add_query_logger(lambda query: errors.append(query.exception))
     other = await asyncpg.connect(toy.engine.url(toy.folder))
     async with other.transaction():
         # Each of the two has what it could have by then, and wants the one in the middle.
         await other.execute(f"SELECT 1 FROM {held} FOR UPDATE")  # noqa: S608
         receiving = [asyncio.ensure_future(receive(a, *at_a)), asyncio.ensure_future(receive(b, *at_b))]
-        await waits_for_a_lock(other, how_many=2)
+        await waits_for_a_lock(other, sessions=2)
     await other.close()
     await asyncio.gather(*receiving)
     assert [error for error in errors if isinstance(error, asyncpg.DeadlockDetectedError)] == []

@@ -161,10 +161,10 @@ async def raises_nothing(outcomes: Awaitable[Iterable[Exception | None]]) -> Non
     assert [outcome for outcome in await outcomes if outcome is not None] == []
 
 
-async def waits_for_a_lock(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def waits_for_a_lock(connection: asyncpg.Connection[asyncpg.Record], *, sessions: int = 1) -> None:
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with asyncio.timeout(20):
-        while not await connection.fetchval(waiting):
+        while await connection.fetchval(waiting) < sessions:
             await asyncio.sleep(0.01)
             # In a transaction it would go on seeing what it saw first.
             await connection.execute("SELECT pg_stat_clear_snapshot()")
