@@ -8,25 +8,23 @@ that result; one that runs statements of its own waits until all earlier works h
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
 import structlog
 
-from vas.errors import ForeignAwait, StoreError
+from vas.errors import StoreError
 from vas.messages import mask
 from vas.store import postgres_flush
 from vas.store.ids import Ids, shard_of
 from vas.store.postgres_attempts import Spoiled, Touched
 from vas.store.postgres_errors import DRIVER_ERRORS, Fault, fault_of
+from vas.store.postgres_run import Run, apart
 from vas.store.postgres_session import Session
 from vas.store.postgres_statements import PostgresStatements
 from vas.store.postgres_together import Key
-from vas.store.postgres_view import Kind, Look, Meeting, Statement, View, Wanted
+from vas.store.postgres_view import Kind, Look, Meeting, Statement, View
 from vas.store.protocol import Work
 from vas.store.rows import DeadLetterRow, Earlier, InboxRow, JobRow, OutboxRow, SeenRow, SessionRow, TalkRow
 from vas.unit import DocumentKey
@@ -82,15 +80,15 @@ class PostgresBatch:
 
     async def run(self, works: Sequence[Work]) -> list[Exception | None]:
         """What each raised, if it did; nothing of the batch's own is written yet."""
-        runs = [_Run(work, self) for work in works]
+        runs = [Run(work, self) for work in works]
         try:
-            with _apart():
+            with apart():
                 for run in runs:
                     run.proceed()
             while waiting := [run for run in runs if run.waits_with_others]:
                 await self._look([run for run in waiting if isinstance(run.wanted, Look)])
                 answers = await self._together([run for run in waiting if isinstance(run.wanted, Statement)])
-                with _apart():
+                with apart():
                     for run in waiting:
                         if isinstance(run.wanted, Look) or run in answers:
                             run.proceed(answers.get(run))
@@ -99,15 +97,15 @@ class PostgresBatch:
             for run in runs:
                 run.close()
 
-    async def _in_turn(self, run: _Run) -> Exception | None:
+    async def _in_turn(self, run: Run) -> Exception | None:
         """All earlier works have ended: end this one."""
         if not self._written.isdisjoint(run.view.touched):
             run.begin()
-            with _apart():
+            with apart():
                 run.proceed()
         while run.wanted is not None:
             answer, error = await self._answer(run)
-            with _apart():
+            with apart():
                 run.proceed(answer, error)
         run.ended()
         if run.error is None:
@@ -118,7 +116,7 @@ class PostgresBatch:
             raise Spoiled from run.error
         return run.error
 
-    async def _answer(self, run: _Run) -> tuple[object, Exception | None]:
+    async def _answer(self, run: Run) -> tuple[object, Exception | None]:
         if isinstance(run.wanted, Statement):
             if (known := run.answered_before()) is not None:
                 return known, None
@@ -134,14 +132,14 @@ class PostgresBatch:
         await self._look([run])
         return None, None
 
-    async def _together(self, runs: Sequence[_Run]) -> dict[_Run, list[Any]]:
+    async def _together(self, runs: Sequence[Run]) -> dict[Run, list[Any]]:
         """What they asked for, each statement once for all; without those to whom another of the same key is first."""
-        asked: dict[str, dict[Key, tuple[Sequence[Any], _Run]]] = {}
+        asked: dict[str, dict[Key, tuple[Sequence[Any], Run]]] = {}
         for run in runs:
             assert isinstance(run.wanted, Statement)
             text, params = run.wanted.text, run.wanted.params
             asked.setdefault(text, {}).setdefault(self.sql.together[text].key_of(params), (params, run))
-        answers: dict[_Run, list[Any]] = {}
+        answers: dict[Run, list[Any]] = {}
         for text, some in asked.items():
             statement = self.sql.together[text]
             found: dict[Key, list[Any]] = {key: [] for key in sorted(some)}
@@ -153,7 +151,7 @@ class PostgresBatch:
             run.answered(rows)
         return answers
 
-    async def _look(self, runs: Sequence[_Run]) -> None:
+    async def _look(self, runs: Sequence[Run]) -> None:
         """Read what these wait for, in a query a kind."""
         keys: dict[Kind, set[Any]] = {}
         for run in runs:
@@ -251,96 +249,6 @@ class PostgresBatch:
                 "dead_letter.made", id=letter.id, kind=letter.kind, cause_id=letter.cause, service=letter.service,
                 handler=letter.handler, msisdn=mask(letter.msisdn), error=letter.error.partition(":")[0],
             )  # fmt: skip
-
-
-class _Run:
-    """One work on its way."""
-
-    def __init__(self, work: Work, batch: PostgresBatch) -> None:
-        self._work = work
-        self._batch = batch
-        self._coroutine: Coroutine[Any, Any, None] | None = None
-        self._since_s = 0.0
-        self._answered: list[tuple[Statement, list[Any]]] = []
-        """What it has been told before its turn."""
-        self.begin()
-
-    def begin(self) -> None:
-        """From the start, with an empty buffer."""
-        self.close()
-        self.view = View(self._batch)
-        self.wanted: Wanted | None = None
-        self.error: Exception | None = None
-        self.executed = bool(self._answered)
-        self._told_again = 0
-        self._coroutine = self._work.run(self.view)
-
-    def proceed(self, answer: object = None, error: Exception | None = None) -> None:
-        """Until it waits for something, or ends."""
-        if isinstance(self.wanted, Look):
-            self.waits_no_more()
-        self.wanted = None
-        coroutine = self._coroutine
-        assert coroutine is not None
-        try:
-            wanted = coroutine.send(answer) if error is None else coroutine.throw(error)
-        except StopIteration:
-            return
-        except Exception as raised:
-            self.error = ForeignAwait() if "no running event loop" in str(raised) else raised
-            return
-        if isinstance(wanted, Wanted):
-            self.wanted, self._since_s = wanted, time.perf_counter()
-        else:
-            coroutine.close()
-            self.error = ForeignAwait()
-
-    @property
-    def waits_with_others(self) -> bool:
-        return isinstance(self.wanted, Look) or (isinstance(self.wanted, Statement) and self.wanted.together)
-
-    def answered(self, rows: list[Any]) -> None:
-        """What it waits for has been done, and cannot be done again."""
-        assert isinstance(self.wanted, Statement)
-        self.waits_no_more()
-        self.executed = True
-        self._answered.append((self.wanted, rows))
-        self._told_again = len(self._answered)
-
-    def answered_before(self) -> list[Any] | None:
-        """What it was told in the run before this one; raises Spoiled if it now asks for something else."""
-        if self._told_again == len(self._answered):
-            return None
-        before, rows = self._answered[self._told_again]
-        self._told_again += 1
-        assert isinstance(self.wanted, Statement)
-        if (self.wanted.text, self.wanted.params) != (before.text, before.params):
-            raise Spoiled(f"{type(self._work).__name__} asked for something else when it ran again")
-        return rows
-
-    def ended(self) -> None:
-        """Raises Spoiled if it has not asked again for all that has been done for it."""
-        if self._told_again < len(self._answered):
-            raise Spoiled(f"{type(self._work).__name__} asked for less when it ran again")
-
-    def waits_no_more(self) -> None:
-        """What follows takes its own time, as a statement of its own does."""
-        self.view.waited_s += time.perf_counter() - self._since_s
-
-    def close(self) -> None:
-        if self._coroutine is not None:
-            self._coroutine.close()
-
-
-@contextmanager
-def _apart() -> Iterator[None]:
-    """Without the event loop, as in a writer thread: what a work must not await it cannot even begin."""
-    loop = asyncio.get_running_loop()
-    asyncio._set_running_loop(None)
-    try:
-        yield
-    finally:
-        asyncio._set_running_loop(loop)
 
 
 def _owners(subscribers: set[str]) -> tuple[list[int], list[str]]:
