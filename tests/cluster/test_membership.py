@@ -195,6 +195,24 @@ async def test_who_was_given_up_takes_nothing(join: Join, databases: Databases, 
     assert await store.take(one.line, one.id, "main", [0]) == []
 
 
+FAREWELL = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+"""The fields of an ErrorResponse, as pg_terminate_backend has the server send it."""
+
+
+async def test_a_lease_is_renewed_again_after_a_farewell_whose_end_of_the_connection_was_not_read_yet(
+    join: Join,
+) -> None:
+    one = await join("one")
+    await until(lambda: one._renewals._connection is not None)
+    connection, held_until_s = one._renewals._connection, one._held_until_s
+    assert connection is not None
+    connection._protocol.data_received(b"E" + (len(FAREWELL) + 4).to_bytes(4) + FAREWELL)
+    assert not connection.is_closed()
+    await until(lambda: one._renewals._connection not in (None, connection))
+    await until(lambda: one._held_until_s > held_until_s)
+    assert connection.is_closed()
+
+
 async def test_a_connection_that_ends_between_two_answers_is_broken_like_any_other(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -243,6 +243,24 @@ async def test_without_its_database_it_refuses_at_once_and_goes_on_by_itself(url
         assert (await purses(store))[LAN.digits].notes == ("0", "3")
 
 
+FAREWELL = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+"""The fields of an ErrorResponse, as pg_terminate_backend has the server send it."""
+
+
+async def test_a_farewell_whose_end_of_the_connection_is_not_read_yet_is_the_engines_fault(url: str) -> None:
+    store = shared_store(url)
+    await store.open()
+    assert store._session is not None
+    farewell = b"E" + (len(FAREWELL) + 4).to_bytes(4) + FAREWELL
+    store._session.connection._protocol.data_received(farewell)
+    assert not store._session.closed
+    with pytest.raises(StoreError):
+        await store.commit([note(LAN, "1")])
+    await until(lambda: store.outage is None)
+    await raises_nothing(store.commit([note(LAN, "2")]))
+    await store.close()
+
+
 async def test_a_batch_that_takes_too_long_is_given_up(url: str) -> None:
     async with behind_a_proxy(url, commit_timeout=timedelta(seconds=0.5)) as (store, _):
         with pytest.raises(StoreError):

@@ -53,8 +53,10 @@ def fault_of(error: BaseException, *, broken: bool = False) -> Fault:
             return Fault.OTHERS
         engine = state in (_READ_ONLY, _IDLE) or state[:2] in _ENGINE_CLASSES
         return Fault.ENGINE if engine else Fault.HANDLER
-    # On a connection that is well the driver itself refuses only parameters: too many, or of a wrong type.
-    return Fault.ENGINE if broken or isinstance(error, OSError) else Fault.HANDLER
+    # On a connection that is well the driver itself refuses only parameters: too many, or of a wrong type. What it
+    # calls its own fault is the server's farewell, read before the end of the connection.
+    engine = broken or isinstance(error, OSError | asyncpg.InternalClientError)
+    return Fault.ENGINE if engine else Fault.HANDLER
 
 
 def explained(error: BaseException, where: str) -> StoreError:
