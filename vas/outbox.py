@@ -23,6 +23,10 @@ from vas.store.protocol import Submit
 from vas.store.rows import OutboxRow
 from vas.submissions import Claim, RecordSent, Sent
 
+RECORDED_AT_ONCE, MORE_AT_ONCE = 1_000, 10
+"""Results written down in a batch: half after one that failed, which may have had too many for its time, and by and by
+more again."""
+
 
 class Outbox:
     """Hands rows to the gateway and writes back how it went. `submit` puts a work into the next batch."""
@@ -38,6 +42,7 @@ class Outbox:
         """What this node has in a shared store and does not send."""
         self._giving_back = False
         self._results: deque[Sent] = deque()
+        self._at_once = RECORDED_AT_ONCE
         self._recording = False
         self._scanning = False
         self._place = (0, 0)
@@ -131,11 +136,12 @@ class Outbox:
     def _record(self) -> None:
         if not self._recording:
             self._recording = True
-            self._submit(RecordSent(self._core, self, self._results))
+            self._submit(RecordSent(self._core, self, self._results, self._at_once))
 
     def recorded(self, sent: list[Sent], made: Made) -> None:
         """Results are written down."""
         self._recording = False
+        self._at_once = min(self._at_once + MORE_AT_ONCE, RECORDED_AT_ONCE)
         for each in sent:
             self._in_flight.pop(each.row.id, None)
         for row in made.messages:
@@ -151,6 +157,7 @@ class Outbox:
     def not_recorded(self, sent: list[Sent]) -> None:
         """The store failed; the results are kept and written with the next batch that `tick` begins."""
         self._recording = False
+        self._at_once = max(min(self._at_once, len(sent) // 2), 1)
         self._results.extendleft(reversed(sent))
 
     def _leave(self, due_ms: int, id_: int) -> None:

@@ -68,12 +68,13 @@ class Claim:
 
 
 class RecordSent:
-    """The work that writes down how submissions ended, all that are known when its batch begins."""
+    """The work that writes down how submissions ended, at most so many of those known when its batch begins."""
 
-    def __init__(self, core: Core, outbox: Outbox, results: deque[Sent]) -> None:
+    def __init__(self, core: Core, outbox: Outbox, results: deque[Sent], most: int) -> None:
         self._core = core
         self._outbox = outbox
         self._results = results
+        self._most = most
         self._taken: list[Sent] = []
         self._wake: list[tuple[int, int]] = []
         self._refusals: list[Sent] = []
@@ -82,7 +83,7 @@ class RecordSent:
 
     async def run(self, batch: Batch) -> None:
         self._made, self._wake, self._refusals, self._dropped = Made(), [], [], 0
-        while self._results:
+        while self._results and len(self._taken) < self._most:
             self._taken.append(self._results.popleft())
         await self._sent(batch, [sent for sent in self._taken if sent.result.outcome is SendOutcome.SENT])
         for row, result in self._taken:

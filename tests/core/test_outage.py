@@ -15,6 +15,7 @@ from vas.core import AccountRules
 from vas.errors import StoreError
 from vas.messages import ROK, RTHROTTLED, RX_T_APPN
 from vas.store.protocol import Outage, Work
+from vas.submissions import RecordSent
 from vas.testing import ACCOUNT, Network
 from vas.unit import Batch
 
@@ -155,3 +156,25 @@ async def test_every_work_hears_of_its_end_however_the_engine_fails(
         assert await asyncio.gather(*send(network, "NOTE c")) == [ROK]
         await network.settled()
         assert (await purse(network)).notes == ("c",)
+
+
+async def test_results_that_are_too_many_for_the_time_of_a_batch_are_written_down_in_several(
+    toy: Toy, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with toy.network(service) as network:
+        run = RecordSent.run
+
+        async def takes_too_long(self: RecordSent, batch: Batch) -> None:
+            await run(self, batch)
+            if len(self._taken) > 10:
+                raise StoreError("no answer in time")
+
+        monkeypatch.setattr(RecordSent, "run", takes_too_long)
+        texts = [f"NOTE {index}" for index in range(40)]
+        assert await asyncio.gather(*send(network, *texts)) == [ROK] * len(texts)
+        outbox = network.node.outbox
+        for _ in range(40):
+            outbox.tick()
+            await network.node.dispatch.drained()
+        assert not outbox.busy
+        assert await rows(network, "SELECT count(*) FROM outbox WHERE state = 'sent'") == [(len(texts),)]
