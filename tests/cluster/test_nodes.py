@@ -14,7 +14,8 @@ from tests.cluster.field import ANYWHERE, Field
 from tests.postgres import Databases
 from vas.assembly import Installation
 from vas.config import load
-from vas.errors import ConfigError, StoreUnusable
+from vas.errors import ConfigError, StoreError, StoreUnusable
+from vas.node import Node
 
 Sown = Callable[..., Awaitable[Field]]
 TEN_SECONDS = 10.0
@@ -200,3 +201,19 @@ async def test_what_operations_ordered_holds_when_a_node_comes_back_as_another(
     await asyncio.to_thread(databases.sql, "DELETE FROM node", database=database)
     await until(lambda: node.node is not before and node.binds is not None and node._again and node._again.done())
     assert [account.state for account in node.accounts.now()] == ["stopped"]
+
+
+async def test_a_start_that_fails_leaves_no_connection_to_the_database(
+    field: Sown, databases: Databases, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = await field()
+
+    async def fails(self: Node) -> None:
+        raise StoreError("gone again")
+
+    monkeypatch.setattr(Node, "_restore", fails)
+    with pytest.raises(StoreError, match="gone again"):
+        await together.join("one")
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'vas%'"
+    await until(lambda: databases.sql(query, database=database) == "0")
+    assert databases.sql("SELECT count(*) FROM node", database=database) == "0"

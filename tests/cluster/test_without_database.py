@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import random
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -152,6 +153,16 @@ async def test_a_network_that_swallows_everything(scene: Scene) -> None:
 
 
 SEND_AWAY = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'vas'"
+
+
+async def test_connections_that_are_taken_away_again_and_again(tmp_path: Path, postgres: Server, database: str) -> None:
+    chance = random.Random(1)
+    async with Scene(tmp_path, server=postgres, user="vas", database=database, store=FOREVER) as scene:
+        for _ in range(12):
+            await asyncio.to_thread(postgres.sql, SEND_AWAY)
+            await asyncio.sleep(chance.uniform(0, 0.5))
+        await scene.more(Outcome.ACKNOWLEDGED, 100)
+        kept(scene, await scene.verdict())
 
 
 async def test_a_server_that_has_no_connection_left(tmp_path: Path, postgres: Server, database: str) -> None:
