@@ -105,6 +105,12 @@ def _all(what: str, cases: Iterable[str]) -> list[str]:
     return [f"{what}: {case}" for case in cases][:SHOWN]
 
 
+async def unfinished(database: Rows) -> int:
+    """How many messages have not left yet, or wait for their receipt."""
+    [(count,)] = await database.query("SELECT count(*) FROM outbox WHERE due_ms IS NOT NULL")
+    return int(count)
+
+
 async def at_rest(database: Rows) -> bool:
     """Whether every message has left and every awaited receipt has come."""
-    return not await database.query("SELECT 1 FROM outbox WHERE due_ms IS NOT NULL LIMIT 1")
+    return not await unfinished(database)

@@ -9,6 +9,7 @@ answer: an answer that a crash followed sooner is doubtful, and the load's subsc
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.check import Verdict, at_rest, check
+from bench.check import Verdict, check, unfinished
 from bench.lazyfs import Mount
 from bench.process import PASSWORD, PROGRAM, SHORT_CODE, SYSTEM_ID, PlatformProcess
 from bench.rows import Rows, SqliteRows
@@ -52,7 +53,7 @@ class Plan(NamedTuple):
     """How long it runs between two kills."""
     program: Sequence[str] = PROGRAM
     rest_s: float = 60.0
-    """How long it may take to come to rest; past it, what is not done never will be."""
+    """How long nothing may be done in the end; past it, what is not done never will be."""
     friends: int = 0
     """Whom all subscribers ask together; 0: each has friends of their own."""
 
@@ -244,12 +245,13 @@ class Crash:
 
     async def _rest(self, simulator: Simulator) -> None:
         """Until nothing is owed by either side, or it is plain that something never will be."""
-        deadline = time.monotonic() + self._plan.rest_s
-        quiet = 0
+        least, deadline, quiet = math.inf, math.inf, 0
         while quiet < 3 and time.monotonic() < deadline:
             await asyncio.sleep(0.2)
-            done = not simulator.smsc.delivery.owed and await at_rest(self.rows)
-            quiet = quiet + 1 if done else 0
+            left = simulator.smsc.delivery.owed + await unfinished(self.rows)
+            quiet = 0 if left else quiet + 1
+            if left < least:
+                least, deadline = left, time.monotonic() + self._plan.rest_s
 
 
 class Freeze(Crash):

@@ -286,4 +286,11 @@ class Naps(Nodes):
 class Backlog(Nodes):
     """A rate far below the load: a node always has messages that wait, and is tempted to send them."""
 
-    account = f"{Nodes.account}rate = 100\n"
+    rate = "rate = 100\n"
+    account = Nodes.account + rate
+
+    async def _rest(self, simulator: Simulator) -> None:
+        """What waits by then may leave at once: at that rate it would take minutes."""
+        for node in self.nodes:
+            await node.change(self.rate, "")
+        await super()._rest(simulator)

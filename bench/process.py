@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ SHORT_CODE = "9105"
 STARTED_WITHIN_S = 60.0
 PROGRAM = ("-m", "vas", "run")
 ROOT = Path(__file__).parents[1]
+_RELOAD: dict[str, object] = {"dry_run": False, "reason": "bench"}
+_AGAIN_S = 0.2
 _TICKS_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -211,11 +214,23 @@ class PlatformProcess:
         lines = (await self.exposition()).splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines) if name[:1] != "#"}
 
-    async def ask(self, path: str) -> tuple[int, Any]:
-        """Status and JSON of an answer of the operations' listener."""
+    async def ask(self, path: str, order: dict[str, object] | None = None) -> tuple[int, Any]:
+        """Status and JSON of an answer of the operations' listener; an `order` is posted."""
         headers = {"Authorization": f"Bearer {self._key_file.read_text().strip()}"}
-        async with aiohttp.ClientSession(headers=headers) as http, http.get(f"{self._admin}{path}") as response:
+        method, url = "POST" if order else "GET", f"{self._admin}{path}"
+        session = aiohttp.ClientSession(headers=headers)
+        async with session as http, http.request(method, url, json=order) as response:
             return response.status, await response.json(content_type=None)
+
+    async def change(self, before: str, after: str) -> None:
+        """Something in its settings, which it follows while it runs, once its database lets it."""
+        self._config.write_text(self._config.read_text().replace(before, after))
+        async with asyncio.timeout(STARTED_WITHIN_S):
+            status, answer = await self.ask("/admin/v1/reload", _RELOAD)
+            while status == HTTPStatus.SERVICE_UNAVAILABLE:
+                await asyncio.sleep(_AGAIN_S)
+                status, answer = await self.ask("/admin/v1/reload", _RELOAD)
+        assert status == HTTPStatus.OK and answer["changes"], answer
 
     async def exposition(self) -> str:
         """/metrics, as Prometheus reads it."""
