@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -67,6 +68,14 @@ def broken_rules(sources: Mapping[str, str]) -> list[str]:
         if _within(module, *PURE):
             found += [f"{module}:{line}: a pure module reads no clock" for line in _clock_readings(tree)]
     return found
+
+
+def foreign_imports(sources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """A module, and the package it imports that is neither Python's nor among the sources."""
+    for module, source in sources.items():
+        for package in {target.partition(".")[0] for _, target in _imports(ast.parse(source), module, sources)}:
+            if package not in sys.stdlib_module_names and not any(_within(known, package) for known in sources):
+                yield module, package
 
 
 def _within(module: str, *packages: str) -> bool:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -88,3 +92,16 @@ def test_a_broken_rule_is_found(module: str, source: str) -> None:
 )
 def test_what_the_house_allows_is_not_found(module: str, source: str) -> None:
     assert house.broken_rules({"vas.alphabet": "", "vas.errors": "", **HOUSE, module: source}) == []
+
+
+def test_what_the_product_imports_it_declares() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*declared["dependencies"], *chain(*declared["optional-dependencies"].values())]
+    names = {re.split(r"[\[<>=;, ]", line)[0] for line in wanted}
+    providers = packages_distributions()
+    missing = [
+        f"{module}: {package}"
+        for module, package in house.foreign_imports(sources())
+        if not names & {name.lower().replace("_", "-") for name in providers.get(package, ())}
+    ]
+    assert missing == []
