@@ -46,19 +46,24 @@ async def settle(
 async def tell(
     core: Core, batch: Batch, made: Made, service: str, name: str, origin: Msisdn, outcome: Outcome, cause: int
 ) -> None:
-    """Run the `then=` of a message, as a unit of its own inside this batch."""
+    """Run the `then=` of a message, as a unit of its own inside this batch; a dead letter where it cannot be told."""
     try:
         target = core.router.outcome(service, name)
     except ServiceError:
         # The service was switched off; there is nobody left to tell.
         return
     unit = Unit(batch, batch.new_id())
-    subscriber = await unit.document(DOCUMENT, Subscriber, origin)
+    body = {"outcome": outcome, "origin": origin.digits}
+    try:
+        subscriber = await unit.document(DOCUMENT, Subscriber, origin)
+    except msgspec.MsgspecError as error:
+        # What is kept of its subscriber cannot be read; the messages of all others go on.
+        bury(core, "outcome", cause, origin.digits, target, Ran("failed", unit, error=error), body)
+        return
     context: Context = Context(unit, target.mounted, core.platform, origin, subscriber, waited_for=False)
     ran = await run_handler(
         core, target, context, lambda: target.handler.run(context, outcome), by_sms=True, apology=""
     )
-    body = {"outcome": outcome, "origin": origin.digits}
     if ran.suspended is not None:
         wait_for_outside(core, context, ran, made, "outcome", name, body)
     if ran.error is not None:

@@ -8,10 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from tests.core.toys import CODE, LAN, MAI, MAI_NUMBER, Toy, noted, purse, rows
-from vas import Context, Outcome, Service
+from tests.core.toys import CODE, HOA, LAN, LAN_NUMBER, MAI, MAI_NUMBER, Toy, noted, purse, rows
+from vas import Context, Msisdn, Outcome, Service
 from vas.messages import ROK, Outbound, Receipt, ReceiptState, SendOutcome
-from vas.store.ids import moment
+from vas.node import Statement
+from vas.operations import NodeOperations
+from vas.store.ids import moment, shard_of
+from vas.subscribers import DOCUMENT
 from vas.testing import ACCOUNT, Network
 
 
@@ -278,6 +281,52 @@ async def test_an_outcome_whose_handler_fails_is_a_dead_letter_and_the_message_e
     ]
     assert await rows(network, "SELECT state FROM outbox") == [("delivered",)]
     assert network.phone(LAN).texts == []
+
+
+async def make_unreadable(network: Network, asker: Msisdn) -> None:
+    """What the platform knows of a subscriber, so that nobody can be run on their behalf."""
+    text = "INSERT INTO state (shard, msisdn, service, version, value) VALUES (?, ?, ?, 1, ?)"
+    await network.node.run(Statement(text, (shard_of(asker.digits), asker.digits, DOCUMENT, b"torn")))
+    await network.restart()  # what was read before may be kept in memory
+
+
+async def test_a_result_that_cannot_be_told_is_a_dead_letter_and_those_of_all_others_are_told(network: Network) -> None:
+    network.outcome = lambda message: SendOutcome.NOT_SENT
+    for number in (LAN, HOA):
+        await network.phone(number).text("ASK hello", CODE)
+    await make_unreadable(network, LAN_NUMBER)
+    network.outcome = lambda message: SendOutcome.PERMANENT if message.to == MAI_NUMBER else SendOutcome.SENT
+    await network.pass_time(timedelta(seconds=3))
+    assert await rows(network, "SELECT state, origin FROM outbox WHERE settle != '' ORDER BY origin") == [
+        ("failed", "84905000001"), ("failed", LAN_NUMBER.digits),
+    ]  # fmt: skip
+    assert await rows(network, "SELECT msisdn, handler FROM dead_letter WHERE kind = 'outcome'") == [
+        (LAN_NUMBER.digits, "settle")
+    ]
+    assert network.phone(HOA).texts == ["note failed"]
+
+
+async def test_a_receipt_whose_message_cannot_be_told_of_is_acknowledged_all_the_same(network: Network) -> None:
+    message = await asked(network)
+    await make_unreadable(network, LAN_NUMBER)
+    answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    receipt = Receipt(ACCOUNT, 0, 0, moment(network.now_ms), str(message.id), message.to.digits, ReceiptState.DELIVERED)
+    network.node.dispatch.receive_receipt(receipt, answered.set_result)
+    assert await answered == ROK
+    assert await rows(network, "SELECT state FROM outbox") == [("delivered",)]
+
+
+async def test_what_could_not_be_told_is_told_when_it_can_be_and_is_replayed(network: Network) -> None:
+    message = await asked(network)
+    await make_unreadable(network, LAN_NUMBER)
+    await network.receipt(message, ReceiptState.DELIVERED)
+    [(letter,)] = await rows(network, "SELECT id FROM dead_letter")
+    operations = NodeOperations(network.node, list, list)
+    assert (await operations.replay(letter, dry_run=True, who="linh")).result == "failed"
+    await network.node.run(Statement("DELETE FROM state WHERE service = ?", (DOCUMENT,)))
+    assert (await operations.replay(letter, dry_run=False, who="linh")).result == "answered"
+    await network.settled()
+    assert await told(network) == ["delivered"]
 
 
 async def test_nobody_is_told_when_the_service_is_switched_off(toy: Toy, network: Network) -> None:
