@@ -75,9 +75,8 @@ class Cancellation:
 
     async def run(self, batch: Batch) -> None:
         self.made = Made()
-        query, node = batch.sql.outbox_row_to_change, batch.sql.node_row
-        [fields] = await batch.execute(query.text, query.params(**self._row.given))
-        row = OutboxRow._make(fields)
+        node = batch.sql.node_row
+        row = await _row_to_change(batch, self._row)
         if row.state != self._state:
             raise Refused("over")
         if row.owner not in (None, self._core.me) and await batch.execute(node.text, (row.owner,)):
@@ -98,7 +97,16 @@ class Replacement:
         self._who, self._text, self._said = who, text, said
 
     async def run(self, batch: Batch) -> None:
-        one, replaced = batch.sql.outbox_row_to_change, batch.sql.outbox_replaced
-        [fields] = await batch.execute(one.text, one.params(**self._row.given))
-        tried = [*replacements(OutboxRow._make(fields)), Replaced(batch.now_ms, self._who, self._text, self._said)]
+        replaced = batch.sql.outbox_replaced
+        row = await _row_to_change(batch, self._row)
+        tried = [*replacements(row), Replaced(batch.now_ms, self._who, self._text, self._said)]
         await batch.execute(replaced.text, replaced.params(new_replaced=msgspec.json.encode(tried), **self._row.given))
+
+
+async def _row_to_change(batch: Batch, row: OutboxRow) -> OutboxRow:
+    """As it is now, locked; raises Refused("over") where it has gone since it was read."""
+    query = batch.sql.outbox_row_to_change
+    found = await batch.execute(query.text, query.params(**row.given))
+    if not found:
+        raise Refused("over")
+    return OutboxRow._make(found[0])
