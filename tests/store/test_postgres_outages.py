@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -172,6 +173,20 @@ async def test_it_is_reached_again_whatever_the_driver_raises(url: str, looked: 
         await until(lambda: store.outage is None)
         assert not stumbles
         await raises_nothing(store.commit([note(LAN, "2")]))
+
+
+async def test_that_a_batch_fails_for_which_nobody_waits_any_more_is_no_error_of_its_own(url: str) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+    async with behind_a_proxy(url, commit_timeout=timedelta(seconds=0.5)) as (store, proxy):
+        proxy.stall()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await store.commit([note(LAN, "1")])
+        await until(lambda: store.outage is not None)
+        await asyncio.sleep(0)
+        gc.collect()
+    assert complaints == []
 
 
 async def test_once_it_is_closed_nobody_tries_to_reach_it_any_more(url: str) -> None:

@@ -172,8 +172,10 @@ class PostgresStore:
     # -- commit
 
     async def commit(self, works: Sequence[Work]) -> list[Exception | None]:
-        # Who waits for it may give up, a transaction that has begun does not.
-        return await asyncio.shield(self._commit(works))
+        # Who waits for it may give up, a transaction that has begun does not, and fails unheard.
+        committing = asyncio.ensure_future(self._commit(works))
+        committing.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return await asyncio.shield(committing)
 
     async def _commit(self, works: Sequence[Work]) -> list[Exception | None]:
         async with self._writing:
