@@ -1,4 +1,8 @@
-"""How often a batch is tried, and in what company: together, together with locks, then each work alone."""
+"""How often a batch is tried, and in what company.
+
+Together; where other nodes were quicker, together with locks, then each work alone. Where one work spoils it, its two
+halves, one after the other, and so on down to that work: the others are done in a few transactions.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +43,16 @@ class Spoiled(Exception):
 
 async def attempts(works: Sequence[Work], transaction: Transaction) -> list[Exception | None]:
     """What each work raised, if it did; raises StoreError if nothing was committed."""
-    if len(works) > 1:
-        try:
-            return await _twice(works, transaction)
-        except (Lost, Spoiled):
-            return [await _outcome(work, transaction) for work in works]
-    return [await _alone(work, transaction) for work in works]
+    if len(works) < 2:
+        return [await _alone(work, transaction) for work in works]
+    try:
+        return await _twice(works, transaction)
+    except Lost:
+        parts = [[work] for work in works]
+    except Spoiled:
+        middle = len(works) // 2
+        parts = [[*works[:middle]], [*works[middle:]]]
+    return [outcome for part in parts for outcome in await _outcomes(part, transaction)]
 
 
 async def _twice(works: Sequence[Work], transaction: Transaction) -> list[Exception | None]:
@@ -54,12 +62,12 @@ async def _twice(works: Sequence[Work], transaction: Transaction) -> list[Except
         return await transaction(works, lost.touched)
 
 
-async def _outcome(work: Work, transaction: Transaction) -> Exception | None:
-    """That the engine fails now says nothing of the works before this one."""
+async def _outcomes(works: Sequence[Work], transaction: Transaction) -> list[Exception | None]:
+    """That the engine fails now says nothing of the works before these."""
     try:
-        return await _alone(work, transaction)
+        return await attempts(works, transaction)
     except StoreError as error:
-        return error
+        return [error] * len(works)
 
 
 async def _alone(work: Work, transaction: Transaction) -> Exception | None:
