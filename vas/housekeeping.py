@@ -60,10 +60,11 @@ class Housekeeping:
             (schema.receipt, "at_ms", now_ms - int(RECEIPT_KEPT.total_seconds() * 1000)),
         ):
             self._submit(Purge(self, table, column, before))
-        for session, confirmed in self._core.sessions.confirmed():
-            self._submit(ForgetConfirmed(self.go_on, session, confirmed))
+        sessions = self._core.sessions
+        for session, confirmed in sessions.not_forgotten(sessions.confirmed()):
+            self._submit(ForgetConfirmed(self._core, self.go_on, session, confirmed))
         if self._core.shared:
-            self._submit(ForgetConfirmedOfOthers(self.go_on))
+            self._submit(ForgetConfirmedOfOthers(self._core, self.go_on))
         self._submit(ForgetSessions(self._core, now_ms - 2 * self._seen_for_ms))
 
     @property

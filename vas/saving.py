@@ -10,7 +10,7 @@ from vas.store.protocol import Task
 from vas.unit import Batch
 
 ANSWERS_AT_ONCE = 2_000
-"""Rows of `seen` deleted in one batch; they are small, and lie together."""
+"""Rows of `seen` looked at in one batch; they are small, and lie together."""
 SESSIONS_AT_ONCE = 100
 
 
@@ -38,21 +38,31 @@ class SaveSessions:
 
 
 class ForgetConfirmed:
-    """The work that deletes answers of a session that have surely arrived: no copy of what they answer can come."""
+    """The work that deletes answers of a session that have surely arrived: no copy of what they answer can come.
 
-    def __init__(self, again: Callable[[Task], None], session: int, confirmed: int) -> None:
+    It begins where the last one ended: those that stay, since the SMSC gave them an id, are looked at once.
+    """
+
+    def __init__(self, core: Core, again: Callable[[Task], None], session: int, confirmed: int) -> None:
+        self._forgotten = core.sessions.forgotten
         self._again = again
         self._session = session
         self._confirmed = confirmed
-        self._more = False
+        self._up_to = 0
 
     async def run(self, batch: Batch) -> None:
-        query = batch.sql.forget_confirmed
-        params = query.params(session=self._session, confirmed=self._confirmed, most=ANSWERS_AT_ONCE)
-        self._more = len(await batch.execute(query.text, params)) == ANSWERS_AT_ONCE
+        some, forget = batch.sql.some_answers, batch.sql.forget_confirmed
+        after, self._up_to = self._forgotten.get(self._session, 0), self._confirmed
+        stretch = {"session": self._session, "after": after}
+        params = some.params(up_to=self._confirmed, most=ANSWERS_AT_ONCE, **stretch)
+        [(count, last)] = await batch.execute(some.text, params)
+        if count == ANSWERS_AT_ONCE:
+            self._up_to = last
+        await batch.execute(forget.text, forget.params(up_to=self._up_to, **stretch))
 
     def committed(self) -> None:
-        if self._more:
+        self._forgotten[self._session] = self._up_to
+        if self._up_to < self._confirmed:
             self._again(self)
 
     def lost(self, error: Exception) -> None:
@@ -60,19 +70,21 @@ class ForgetConfirmed:
 
 
 class ForgetConfirmedOfOthers:
-    """The same for all sessions that have ended or whose nodes are gone."""
+    """The same for sessions that have ended or whose nodes are gone; `again` takes a work for each."""
 
-    def __init__(self, again: Callable[[Task], None]) -> None:
+    def __init__(self, core: Core, again: Callable[[Task], None]) -> None:
+        self._core = core
         self._again = again
-        self._more = False
+        self._over: list[tuple[int, int]] = []
 
     async def run(self, batch: Batch) -> None:
-        query = batch.sql.forget_confirmed_of_others
-        self._more = len(await batch.execute(query.text, query.params(most=ANSWERS_AT_ONCE))) == ANSWERS_AT_ONCE
+        self._over = [(id_, up_to) for id_, up_to in await batch.execute(batch.sql.confirmed_of_others.text)]
 
     def committed(self) -> None:
-        if self._more:
-            self._again(self)
+        sessions = self._core.sessions
+        sessions.gone(id_ for id_ in sessions.forgotten.keys() - dict(self._over).keys() if not sessions.knows(id_))
+        for session, confirmed in sessions.not_forgotten(self._over)[:SESSIONS_AT_ONCE]:
+            self._again(ForgetConfirmed(self._core, self._again, session, confirmed))
 
     def lost(self, error: Exception) -> None:
         """The next minute tries again."""

@@ -12,7 +12,7 @@ node's, and else as its node has written it down.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 
 import msgspec
@@ -63,6 +63,8 @@ class Sessions:
         self._sessions: dict[int, _Session] = {}
         self._copies: dict[bytes, SeenRow] = {}
         self.unsaved = False
+        self.forgotten: dict[int, int] = {}
+        """Of sessions, also of other nodes: the ordinal up to which the store has no answers that have arrived."""
 
     def restore(self, rows: Iterable[SessionRow]) -> None:
         """What was saved before a restart: sessions that are over."""
@@ -146,7 +148,8 @@ class Sessions:
         """Ended sessions with ids below this one."""
         return [id_ for id_, session in list(self._sessions.items()) if id_ < older_than and not session.alive]
 
-    def forget(self, ids: Iterable[int]) -> None:
+    def forget(self, ids: Sequence[int]) -> None:
+        self.gone(ids)
         for id_ in self._sessions.keys() & set(ids):
             session = self._sessions.pop(id_)
             for row in (*session.doubtful, *session.never):
@@ -160,6 +163,15 @@ class Sessions:
     def confirmed(self) -> list[tuple[int, int]]:
         """Each session and the ordinal up to which its answers have arrived."""
         return [(id_, session.confirmed) for id_, session in list(self._sessions.items()) if not session.late]
+
+    def not_forgotten(self, confirmed: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those with answers that have arrived since the store was last rid of them."""
+        return [(id_, up_to) for id_, up_to in confirmed if up_to > self.forgotten.get(id_, 0)]
+
+    def gone(self, ids: Iterable[int]) -> None:
+        """The store has nothing of these any more."""
+        for id_ in ids:
+            self.forgotten.pop(id_, None)
 
     def take_unsaved(self, node: int) -> list[SessionRow]:
         """Rows to be saved by this node; `unsaved` is false until something changes again."""

@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.core.toys import CODE, LAN, MAI_NUMBER, Toy, noted, purse, rows
-from vas import Context, Outcome, Reply, Service, Talk
+from vas import Context, Outcome, Reply, Service, Talk, saving
 from vas.messages import SendOutcome
-from vas.testing import Network
+from vas.node import Statement
+from vas.saving import ForgetConfirmed
+from vas.testing import ACCOUNT, Network
 
 KEEP = timedelta(days=30)
 
@@ -150,3 +152,38 @@ async def test_house_is_kept_at_most_once_a_minute(toy: Toy) -> None:
         left = await counted(network, "inbox")
         await keep_house(network)
         assert await counted(network, "inbox") == left
+
+
+SEEN = (
+    "INSERT INTO seen (session, ordinal, key, received_ms, msisdn, inbox_id, lasting) VALUES (?, ?, ?, ?, '84', 0, ?)"
+)
+
+
+async def test_answers_that_have_arrived_are_looked_at_once_a_few_at_a_time(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third one stays: the SMSC gave it an id, so it is kept for longer."""
+    stretches: list[tuple[int, int]] = []
+    committed = ForgetConfirmed.committed
+
+    def noted_down(self: ForgetConfirmed) -> None:
+        before = self._forgotten.get(self._session, 0)
+        committed(self)
+        stretches.append((before, self._forgotten[self._session]))
+
+    monkeypatch.setattr(ForgetConfirmed, "committed", noted_down)
+    monkeypatch.setattr(saving, "ANSWERS_AT_ONCE", 10)
+    async with toy.network(toy.service(), confirms=False) as network:
+        dispatch, session = network.node.dispatch, network.node.dispatch.session_opened(ACCOUNT)
+        answers = [(session, at, at.to_bytes(4), network.now_ms, at % 3 == 0) for at in range(1, 46)]
+        await network.node.run(*(Statement(SEEN, answer) for answer in answers))
+
+        async def left(confirmed: int) -> list[int]:
+            dispatch.session_confirmed(session, confirmed)
+            network.now_ms += 61_000
+            await keep_house(network)
+            return [at for (at,) in await rows(network, "SELECT ordinal FROM seen ORDER BY ordinal")]
+
+        for confirmed in (25, 25, 40):
+            assert await left(confirmed) == [at for at in range(1, 46) if at % 3 == 0 or at > confirmed]
+        assert stretches == [(0, 10), (10, 20), (20, 25), (25, 35), (35, 40)]

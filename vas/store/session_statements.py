@@ -52,12 +52,25 @@ class SessionStatements(Compiled):
         )
 
     @cached_property
+    def some_answers(self) -> Query:
+        """How many of the next few answers of a session there are up to an ordinal, and the last one's ordinal."""
+        some = (
+            select(seen.c.ordinal)
+            .where(seen.c.session == bindparam("session"))
+            .where(seen.c.ordinal > bindparam("after"), seen.c.ordinal <= bindparam("up_to"))
+            .order_by(seen.c.ordinal)
+            .limit(bindparam("most"))
+            .subquery()
+        )
+        return self._compile(select(func.count(), func.max(some.c.ordinal)).select_from(some))
+
+    @cached_property
     def forget_confirmed(self) -> Query:
-        """Delete some answers of a session that have surely arrived; a row of the result for each."""
+        """Delete answers of a session that have surely arrived, in a stretch; a row of the result for each."""
         some = (
             select(seen.c.session, seen.c.ordinal)
-            .where(seen.c.session == bindparam("session"), seen.c.ordinal <= bindparam("confirmed"), ~seen.c.lasting)
-            .limit(bindparam("most"))
+            .where(seen.c.session == bindparam("session"), ~seen.c.lasting)
+            .where(seen.c.ordinal > bindparam("after"), seen.c.ordinal <= bindparam("up_to"))
         )
         return self._delete(seen, some)
 
@@ -107,16 +120,13 @@ class SessionStatements(Compiled):
         )
 
     @cached_property
-    def forget_confirmed_of_others(self) -> Query:
-        """As forget_confirmed, of all sessions that have ended or whose nodes are gone."""
-        some = (
-            select(seen.c.session, seen.c.ordinal)
-            .join(session, session.c.id == seen.c.session)
-            .where(_over(), session.c.late == literal_column("'[]'"), seen.c.ordinal <= session.c.confirmed)
-            .where(~seen.c.lasting)
-            .limit(bindparam("most"))
+    def confirmed_of_others(self) -> Query:
+        """Sessions that have ended or whose nodes are gone, and up to where their answers have arrived for good."""
+        return self._compile(
+            select(session.c.id, session.c.confirmed)
+            .where(_over(), session.c.late == literal_column("'[]'"))
+            .order_by(session.c.id)
         )
-        return self._delete(seen, some)
 
 
 _NOW_MS = func.extract("epoch", func.clock_timestamp()) * literal_column("1000")
