@@ -125,7 +125,7 @@ class Node:
             batch_limit=setup.batch_limit, credits=setup.credits, commit_within=setup.commit_within,
         )  # fmt: skip
         self.gateway = self._make_gateway(self.dispatch)
-        self.outbox = Outbox(self.core, self.gateway, self.dispatch.submit)
+        self.outbox = Outbox(self.core, self.gateway, self.dispatch.submit, self._follow)
         self.calls = Calls(self.core, self.dispatch.submit, self._follow)
         self.schedule = Schedule(self.core, self.calls, self.dispatch.submit, self._follow)
         self.parts = PartsWatch(self.core, self.dispatch.submit, self._follow)

@@ -10,7 +10,7 @@ it takes it. What is put off is nobody's again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from vas.core import Core
@@ -29,12 +29,19 @@ more again."""
 
 
 class Outbox:
-    """Hands rows to the gateway and writes back how it went. `submit` puts a work into the next batch."""
+    """Hands rows to the gateway and writes back how it went.
 
-    def __init__(self, core: Core, gateway: Gateway, submit: Submit, *, memory_limit: int = 20_000) -> None:
+    `submit` puts a work into the next batch; `follow` takes what those have made who were told an outcome.
+    """
+
+    def __init__(
+        self, core: Core, gateway: Gateway, submit: Submit, follow: Callable[[Made], None], *,
+        memory_limit: int = 20_000,
+    ) -> None:  # fmt: skip
         self._core = core
         self._gateway = gateway
         self._submit = submit
+        self._follow = follow
         self._memory_limit = memory_limit
         self._in_flight: dict[int, int] = {}
         self._withheld: set[int] = set()
@@ -144,8 +151,7 @@ class Outbox:
         self._at_once = min(self._at_once + MORE_AT_ONCE, RECORDED_AT_ONCE)
         for each in sent:
             self._in_flight.pop(each.row.id, None)
-        for row in made.messages:
-            self.send(row)
+        self._follow(made)
         if self._results:
             self._record()
 
@@ -213,8 +219,7 @@ class Outbox:
         self._place = min(self._place, scan.place)
         for row in scan.ready:
             self.send(row)
-        for row in scan.made.messages:
-            self.send(row)
+        self._follow(scan.made)
 
     def not_scanned(self, scan: ScanDue) -> None:
         self._scanning = False

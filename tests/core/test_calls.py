@@ -398,6 +398,25 @@ async def test_an_outcome_may_ask_the_outside_world(toy: Toy, bank: Bank) -> Non
         assert list(bank.moved.values()) == [3]
 
 
+async def test_an_outcome_of_a_message_without_a_receipt_may_ask_the_outside_world(toy: Toy, bank: Bank) -> None:
+    service = toy.service()
+
+    @service.outcome
+    async def refund(ctx: Context, outcome: Outcome) -> None:
+        receipt = await ctx.call("debit", bank.debit, outcome.to, 3)
+        await ctx.send(ctx.sender, "note", x=f"{receipt.number} {outcome.result}")
+
+    @service.sms("ASK")
+    async def ask(ctx: Context) -> None:
+        await ctx.send(MAI_NUMBER, "note", then=refund, valid=timedelta(hours=1), x="hello")
+
+    async with toy.network(service) as network:
+        network.receipts = False
+        await network.phone(LAN).text("ASK", CODE)
+        await network.pass_time(timedelta(hours=26))
+        assert network.phone(LAN).texts == ["note r1 unknown"]
+
+
 async def test_an_answer_that_could_not_be_written_is_not_lost(toy: Toy, bank: Bank) -> None:
     service = toy.service()
     paying(service, bank)

@@ -13,7 +13,7 @@ from vas.outbox import Outbox
 def outbox_among_nodes(submitted: list[Any]) -> Outbox:
     core: Any = SimpleNamespace(shared=True, clock_ms=lambda: 1_000, member=SimpleNamespace(id=1))
     gateway: Any = None
-    return Outbox(core, gateway, submitted.append)
+    return Outbox(core, gateway, submitted.append, lambda made: None)
 
 
 def refuse(submitted: list[Any]) -> list[type]:

@@ -23,7 +23,7 @@ OF_SQLITE_ALONE = {
 }
 """How often a file says that what follows is about this engine; why, it says there."""
 OF_POSTGRES_ALONE = re.compile(
-    r"core/test_nodes_\w+|store/test_(postgres_\w+|engines_agree|partitions|shared_migrations)"
+    r"core/test_nodes_\w+|store/test_(postgres_\w+|engines_agree|partitions|reaching|shared_migrations)"
 )
 """The files about what only an engine that nodes share can do."""
 
