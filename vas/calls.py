@@ -187,13 +187,13 @@ async def _write_on(batch: Batch, job: JobRow, ran: Ran, kind: str) -> None:
     )
 
 
-async def put_off(core: Core, batch: Batch, job: JobRow) -> None:
-    """Look at a job again after the patience for a call; a call is this node's until then."""
+async def put_off(core: Core, batch: Batch, job: JobRow, after_ms: int = CALL_PATIENCE_MS) -> None:
+    """Look at a job again after this time, by default the patience for a call; a call is this node's until then."""
     query = batch.sql.put_off_job
     await batch.execute(
         query.text,
         query.params(
-            new_due_ms=batch.now_ms + CALL_PATIENCE_MS, new_body=job.body, new_attempts=job.attempts + 1,
+            new_due_ms=batch.now_ms + after_ms, new_body=job.body, new_attempts=job.attempts + 1,
             new_owner=core.me if job.kind == "call" else None, **job.given,
         ),
     )  # fmt: skip

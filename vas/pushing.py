@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import structlog
 
+from vas.calls import put_off
 from vas.command import Command
 from vas.conversation import begin
 from vas.core import Core
@@ -33,7 +34,7 @@ async def push(core: Core, batch: Batch, made: Made, job: JobRow) -> bool:
     stored = await batch.talk_of(sender.digits)
     if stored is not None and batch.now_ms - stored.updated_ms <= core.resume_for.total_seconds() * 1000:
         if job.attempts < BUSY_ATTEMPTS:
-            await _put_off(batch, job)
+            await put_off(core, batch, job, BUSY_AGAIN_MS)
             return False
         command.finish(unit, sender, job.name, "ignored", "", route, why="the phone was in another talk")
         return True
@@ -49,17 +50,6 @@ def _command(core: Core, made: Made, batch: Batch, job: JobRow) -> Command:
     command = Command(core, inbound, lambda status: None, pushed=True)
     command.made = made
     return command
-
-
-async def _put_off(batch: Batch, job: JobRow) -> None:
-    query = batch.sql.put_off_job
-    await batch.execute(
-        query.text,
-        query.params(
-            new_due_ms=batch.now_ms + BUSY_AGAIN_MS, new_body=job.body, new_attempts=job.attempts + 1, new_owner=None,
-            **job.given,
-        ),
-    )  # fmt: skip
 
 
 def _bury(core: Core, batch: Batch, job: JobRow) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
-from tests.core.nodes import Nodes, died, nodes_of, rest
+from tests.core.nodes import Nodes, died, rest
 from tests.core.toys import CODE, LAN, Toy, inbound, noted, offer, purse, rows, spend
 from vas import Context, Reply, Service
 from vas.messages import ROK
@@ -68,22 +67,6 @@ def service(toy: Toy, bank: Bank, ran: list[str]) -> Service:
         ran.append(f"{ctx.now:%H:%M}")
 
     return made
-
-
-@pytest.fixture
-async def nodes(toy: Toy) -> AsyncIterator[Nodes]:
-    async with nodes_of(toy) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-async def a(nodes: Nodes, service: Service) -> Network:
-    return await nodes.start(service)
-
-
-@pytest.fixture
-async def b(nodes: Nodes, service: Service) -> Network:
-    return await nodes.start(service)
 
 
 async def at_once(*networks: Network, after: timedelta) -> None:

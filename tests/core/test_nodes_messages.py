@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
-from tests.core.nodes import Nodes, died, member, nodes_of, rest, told
-from tests.core.toys import CODE, LAN, MAI, MAI_NUMBER, Toy, inbound, noted, offer, purse, rows
+from tests.core.nodes import died, member, rest, told
+from tests.core.toys import CODE, LAN, MAI, MAI_NUMBER, Toy, inbound, noted, offer, purse, rows, sending
 from tests.store.works import waits_for_a_lock
-from vas import Context, Outcome, Reply, Service, Talk
+from vas import Context, Reply, Service, Talk
 from vas.errors import Refused
 from vas.messages import ROK, Outbound, Receipt, ReceiptState, SendOutcome, SendResult, UssdTurn
 from vas.recalling import cancel_queued, sent_row
@@ -29,22 +28,7 @@ pytestmark = pytest.mark.only_on("postgres", "nodes share no file")
 def service(toy: Toy) -> Service:
     made = toy.service()
 
-    @made.outcome
-    async def settle(ctx: Context, outcome: Outcome) -> None:
-        await ctx.change(ctx.sender, noted, f"{outcome.params['x']} {outcome.result}")
-
-    @made.sms("SEND {x}")
-    async def send(ctx: Context, x: str) -> None:
-        await ctx.send(MAI_NUMBER, "note", then=settle, valid=timedelta(hours=2), x=x)
-
-    @made.sms("ONCE {x}")
-    async def once(ctx: Context, x: str) -> None:
-        await ctx.send(MAI_NUMBER, "note", then=settle, once=True, valid=timedelta(hours=2), x=x)
-
-    @made.sms("MANY {count}")
-    async def many(ctx: Context, count: int) -> None:
-        for number in range(count):
-            await ctx.send(MAI_NUMBER, "note", x=number)
+    sending(made)
 
     @made.sms("LATER {x}")
     async def later(ctx: Context, x: str) -> None:
@@ -60,22 +44,6 @@ def service(toy: Toy) -> Service:
         return talk.reply("done", x=await talk.ask("first") + await talk.ask("second"))
 
     return made
-
-
-@pytest.fixture
-async def nodes(toy: Toy) -> AsyncIterator[Nodes]:
-    async with nodes_of(toy) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-async def a(nodes: Nodes, service: Service) -> Network:
-    return await nodes.start(service)
-
-
-@pytest.fixture
-async def b(nodes: Nodes, service: Service) -> Network:
-    return await nodes.start(service)
 
 
 def carrying_nothing(network: Network) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.core.nodes import Nodes, died, member, nodes_of, rest, told
+from tests.core.nodes import Nodes, died, member, rest, told
 from tests.core.toys import LAN, Toy, inbound, offer, purse, rows, spend
 from vas import Context, Reply, Service
 from vas.core import AccountRules
@@ -29,22 +29,6 @@ def service(toy: Toy) -> Service:
         return ctx.reply("done", x=(await ctx.change(ctx.sender, spend, 1)).spent)
 
     return made
-
-
-@pytest.fixture
-async def nodes(toy: Toy) -> AsyncIterator[Nodes]:
-    async with nodes_of(toy) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-async def a(nodes: Nodes, service: Service) -> Network:
-    return await nodes.start(service)
-
-
-@pytest.fixture
-async def b(nodes: Nodes, service: Service) -> Network:
-    return await nodes.start(service)
 
 
 def opened(network: Network) -> int:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.core.toys import CODE, LAN, MAI, MAI_NUMBER, Toy, noted, purse, rows
+from tests.core.toys import CODE, LAN, MAI, MAI_NUMBER, Toy, purse, rows, sending
 from tests.engines import Engine
 from vas import Context, Outcome, Reply, Service
 from vas.messages import Outbound, ReceiptState, SendOutcome
@@ -21,18 +21,8 @@ from vas.submissions import RETRY_AFTER_S
 from vas.testing import Network
 
 
-def sending(service: Service) -> None:
-    @service.outcome
-    async def settle(ctx: Context, outcome: Outcome) -> None:
-        await ctx.change(ctx.sender, noted, f"{outcome.params['x']} {outcome.result}")
-
-    @service.sms("SEND {x}")
-    async def send(ctx: Context, x: str) -> None:
-        await ctx.send(MAI_NUMBER, "note", then=settle, valid=timedelta(hours=2), x=x)
-
-    @service.sms("ONCE {x}")
-    async def once(ctx: Context, x: str) -> None:
-        await ctx.send(MAI_NUMBER, "note", then=settle, once=True, valid=timedelta(hours=2), x=x)
+def timed(service: Service) -> None:
+    sending(service)
 
     @service.sms("BRIEF {x}")
     async def brief(ctx: Context, x: str) -> None:
@@ -42,16 +32,11 @@ def sending(service: Service) -> None:
     async def noon(ctx: Context, x: str) -> None:
         await ctx.send(MAI_NUMBER, "note", at=datetime(2026, 3, 2, 5, tzinfo=UTC), valid=timedelta(hours=1), x=x)
 
-    @service.sms("MANY {count}")
-    async def many(ctx: Context, count: int) -> None:
-        for number in range(count):
-            await ctx.send(MAI_NUMBER, "note", x=number)
-
 
 @pytest.fixture
 def service(toy: Toy) -> Service:
     made = toy.service()
-    sending(made)
+    timed(made)
     return made
 
 
@@ -316,7 +301,7 @@ def test_whatever_happens_every_message_ends_once_and_is_told_once(
 
 async def _whatever(toy: Toy, steps: list[tuple[str, object]], limit: int) -> None:
     service = toy.service()
-    sending(service)
+    timed(service)
     network, sent, made = toy.network(service, receipts=False), [], 0
     await network.__aenter__()
     for what, value in steps:

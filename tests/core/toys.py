@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tests.engines import Engine
-from vas import Msisdn, Service
+from vas import Context, Msisdn, Outcome, Service
 from vas.messages import Inbound, Part
 from vas.mounting import Mounted
 from vas.store.ids import moment
@@ -130,3 +131,24 @@ async def together(network: Network, phone: Phone, *texts: str, to: str = CODE) 
     statuses = await asyncio.gather(*answers)
     await network.settled()
     return statuses
+
+
+def sending(service: Service) -> None:
+    """SEND, ONCE and MANY: messages to Mai, of which the first two note their outcome."""
+
+    @service.outcome
+    async def settle(ctx: Context, outcome: Outcome) -> None:
+        await ctx.change(ctx.sender, noted, f"{outcome.params['x']} {outcome.result}")
+
+    @service.sms("SEND {x}")
+    async def send(ctx: Context, x: str) -> None:
+        await ctx.send(MAI_NUMBER, "note", then=settle, valid=timedelta(hours=2), x=x)
+
+    @service.sms("ONCE {x}")
+    async def once(ctx: Context, x: str) -> None:
+        await ctx.send(MAI_NUMBER, "note", then=settle, once=True, valid=timedelta(hours=2), x=x)
+
+    @service.sms("MANY {count}")
+    async def many(ctx: Context, count: int) -> None:
+        for number in range(count):
+            await ctx.send(MAI_NUMBER, "note", x=number)
